@@ -1,0 +1,87 @@
+/**
+ * What follows from an attempt's outcome for the request, and what the caller gets when nobody answered.
+ */
+import type { FailureCause, Outcome } from './outcome.ts';
+
+/** `deliver`: this is the answer. `retry`: ask another backend. `again`: the same one on a fresh connection, unblamed. */
+export type Verdict = 'deliver' | 'retry' | 'again';
+
+/**
+ * @param creates true for calls that make something (files, batches, fine-tuning): an attempt that may have been
+ *   carried out is not repeated, so they go on only when refused or never connected
+ */
+export function decide(outcome: Outcome, creates: boolean): Verdict {
+  switch (outcome.kind) {
+    case 'served':
+    case 'refused':
+    case 'broken':
+    case 'abandoned':
+      return 'deliver';
+    case 'throttled':
+    case 'missing':
+    case 'unsupported':
+    case 'unauthorized':
+      return 'retry';
+    case 'failed':
+      if (outcome.cause === 'connect' || outcome.cause === 'credential') return 'retry';
+      if (creates) return 'deliver';
+      return outcome.cause === 'stale-socket' ? 'again' : 'retry';
+    default:
+      return outcome satisfies never;
+  }
+}
+
+/** What the pool says when no backend is left to ask. */
+export type NoneReason = 'throttled' | 'failing' | 'unauthorized' | 'missing';
+
+/** What to tell the caller. `verbatim` is an index into the failures. */
+export type Refusal =
+  | { readonly kind: 'throttled'; readonly recoversAt?: number }
+  | { readonly kind: 'verbatim'; readonly index: number }
+  | { readonly kind: 'unreachable' | 'timeout' | 'no-credential' | 'unauthorized' | 'missing' };
+
+/** One attempt that was failed over; `hasAnswer` when the backend's own answer was received whole and is kept. */
+export interface Failure {
+  readonly outcome: Outcome;
+  readonly hasAnswer: boolean;
+}
+
+/**
+ * Nobody answered: the honest refusal. Any throttled → throttled; else the last 5xx that a backend sent; else the last
+ * answer about this operation; else what the network did; else quarantined, else missing.
+ */
+export function refuse(
+  failures: readonly Failure[],
+  none: { readonly why: NoneReason; readonly recoversAt?: number },
+  now: number,
+): Refusal {
+  if (none.why === 'throttled' || failures.some((failure) => failure.outcome.kind === 'throttled')) {
+    const recoversAt = none.recoversAt ?? earliestRecovery(failures, now);
+    return recoversAt === undefined ? { kind: 'throttled' } : { kind: 'throttled', recoversAt };
+  }
+  const failed = failures.findLastIndex(({ outcome, hasAnswer }) => hasAnswer && outcome.kind === 'failed');
+  if (failed !== -1) return { kind: 'verbatim', index: failed };
+  const refused = failures.findLastIndex(({ outcome, hasAnswer }) => hasAnswer && isAboutOperation(outcome));
+  if (refused !== -1) return { kind: 'verbatim', index: refused };
+  const cut = failures.findLast(({ outcome }) => outcome.kind === 'failed')?.outcome;
+  if (cut?.kind === 'failed') return { kind: refusalFor(cut.cause) };
+  if (none.why === 'failing') return { kind: 'unreachable' };
+  return { kind: none.why };
+}
+
+function isAboutOperation(outcome: Outcome): boolean {
+  return outcome.kind === 'unsupported' || (outcome.kind === 'unauthorized' && outcome.scope === 'operation');
+}
+
+function refusalFor(cause: FailureCause): 'no-credential' | 'timeout' | 'unreachable' {
+  if (cause === 'credential') return 'no-credential';
+  return cause === 'header-timeout' || cause === 'first-token-timeout' ? 'timeout' : 'unreachable';
+}
+
+/** For the rare pass whose throttles the pool has already forgotten. */
+function earliestRecovery(failures: readonly Failure[], now: number): number | undefined {
+  const waits = failures.flatMap(({ outcome }) =>
+    outcome.kind === 'throttled' && outcome.retryAfterMs !== undefined ? [outcome.retryAfterMs] : [],
+  );
+  return waits.length === 0 ? undefined : now + Math.min(...waits);
+}

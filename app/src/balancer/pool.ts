@@ -1,0 +1,377 @@
+/**
+ * The backends and all that is known about them: the only state of the balancing. No IO, no timers; `now` is clock ms
+ * (monotonic), handed in. A lease is one attempt's permission and is settled exactly once.
+ */
+import { upstreamDeployment, type Aliases, type Backend } from './backend.ts';
+import {
+  CLOSED,
+  isRest,
+  onAsked,
+  onFailure,
+  onMissing,
+  onSuccess,
+  onThrottled,
+  onUnauthorized,
+  standing,
+  type BreakerState,
+  type Standing,
+} from './circuit-breaker.ts';
+import type { NoneReason } from './failover.ts';
+import type { FailureCause, Outcome } from './outcome.ts';
+import type { Quota } from './quota.ts';
+import { select, type Candidate } from './selection.ts';
+
+/** What a request needs. `tried`: names of the backends it was refused by in this pass. `tokens`: its estimated size. */
+export interface Ask {
+  readonly deployment: string;
+  readonly tried: ReadonlySet<string>;
+  readonly tokens: number;
+  readonly affinityKey?: string;
+}
+
+/** Permission for one attempt. `deployment`: the name to send upstream. `epoch`: what was known when it began. */
+export interface Lease {
+  readonly id: number;
+  readonly backend: Backend;
+  readonly deployment: string;
+  readonly epoch: number;
+  readonly probe: boolean;
+  /** Clock ms. */
+  readonly startedAt: number;
+}
+
+export type Acquired =
+  | { readonly kind: 'lease'; readonly lease: Lease }
+  /** Worth waiting for until then (clock ms). Comes with holding; nothing returns it yet. */
+  | { readonly kind: 'wait'; readonly until: number; readonly why: 'throttled' | 'priority' }
+  | { readonly kind: 'none'; readonly why: NoneReason; readonly recoversAt?: number };
+
+export type Seen = { readonly kind: 'headers'; readonly quota?: Quota } | { readonly kind: 'first-content' };
+
+/** A backend × deployment, or a host, as the status page and the log show it. Times are clock ms. */
+export interface DeploymentSnapshot {
+  readonly deployment: string;
+  readonly standing: Standing;
+  readonly state: BreakerState;
+  readonly inFlight: number;
+  readonly quota?: Quota;
+}
+
+export interface BackendSnapshot {
+  readonly backend: Backend;
+  readonly standing: Standing;
+  readonly state: BreakerState;
+  readonly inFlight: number;
+  readonly deployments: readonly DeploymentSnapshot[];
+}
+
+export interface PoolSnapshot {
+  readonly backends: readonly BackendSnapshot[];
+}
+
+/** A change of a backend's state, for the log and the metrics. `deployment` undefined: the whole host. */
+export interface StateChange {
+  readonly backend: Backend;
+  readonly deployment?: string;
+  readonly from: BreakerState;
+  readonly to: BreakerState;
+}
+
+export interface Pool {
+  acquire(ask: Ask, now: number): Acquired;
+  observe(lease: Lease, seen: Seen, now: number): void;
+  settle(lease: Lease, outcome: Outcome, now: number): void;
+  /** The request ended: were its 500s the backends' fault (`answered` by another), or its own? */
+  conclude(failed500: readonly Lease[], answered: boolean, now: number): void;
+  snapshot(now: number): PoolSnapshot;
+}
+
+export interface PoolOptions {
+  readonly backends: readonly Backend[];
+  readonly aliases?: Aliases;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+  readonly onStateChange?: (change: StateChange) => void;
+  /** Backend × deployment states kept at most; the least recent idle one is forgotten. */
+  readonly maxEntries?: number;
+}
+
+/** Anything with a breaker: a host, or a backend × deployment. */
+interface Part {
+  readonly backend: Backend;
+  readonly deployment?: string;
+  state: BreakerState;
+  /** The pool's epoch when the present state began. */
+  epoch: number;
+  inFlight: number;
+  failedAt: number;
+}
+
+interface Host extends Part {
+  /** Clock ms of the last answer of any kind. */
+  answeredAt: number;
+}
+
+interface Entry extends Part {
+  readonly deployment: string;
+  readonly host: Host;
+  quota?: Quota;
+}
+
+interface Option extends Candidate {
+  readonly entry: Entry;
+}
+
+const MAX_ENTRIES = 1000;
+
+export function createPool(options: PoolOptions): Pool {
+  const { backends, aliases = new Map(), random, onStateChange, maxEntries = MAX_ENTRIES } = options;
+  const hosts: readonly Host[] = backends.map((backend) => ({
+    backend,
+    state: CLOSED,
+    epoch: 0,
+    inFlight: 0,
+    failedAt: 0,
+    answeredAt: -1,
+  }));
+  /** In order of use, the least recent first. */
+  const entries = new Map<string, Entry>();
+  const leased = new Map<number, Entry>();
+  let epoch = 0;
+  let lastLeaseId = 0;
+
+  function acquire(ask: Ask, now: number): Acquired {
+    const all = optionsFor(ask, now);
+    const untried = all.filter((option) => !ask.tried.has(option.backend.name));
+    const chosen = select(untried, random) ?? lastMissing(all, ask);
+    return chosen === undefined ? none(all, now) : { kind: 'lease', lease: lend(chosen.entry, now) };
+  }
+
+  function optionsFor(ask: Ask, now: number): readonly Option[] {
+    const found: Option[] = [];
+    for (const host of hosts) {
+      const deployment = upstreamDeployment(host.backend, aliases, ask.deployment);
+      if (deployment === undefined) continue;
+      const entry = entryOf(host, deployment);
+      found.push({
+        entry,
+        backend: host.backend,
+        standing: stricter(standing(host.state, host.inFlight, now), standing(entry.state, entry.inFlight, now)),
+        inFlight: entry.inFlight,
+        failedAt: Math.max(host.failedAt, entry.failedAt),
+      });
+    }
+    return found;
+  }
+
+  function entryOf(host: Host, deployment: string): Entry {
+    const key = `${host.backend.name}\n${deployment}`;
+    let entry = entries.get(key);
+    if (entry === undefined) {
+      entry = { backend: host.backend, host, deployment, state: CLOSED, epoch, inFlight: 0, failedAt: 0 };
+      forgetOne();
+    } else {
+      entries.delete(key);
+    }
+    entries.set(key, entry);
+    return entry;
+  }
+
+  /** Makes room for one more. Entries in use are never forgotten; there are at most as many as requests in flight. */
+  function forgetOne(): void {
+    if (entries.size < maxEntries) return;
+    for (const [key, entry] of entries) {
+      if (entry.inFlight > 0) continue;
+      entries.delete(key);
+      return;
+    }
+  }
+
+  function lend(entry: Entry, now: number): Lease {
+    const { host } = entry;
+    change(host, onAsked(host.state, now));
+    change(entry, onAsked(entry.state, now));
+    host.inFlight += 1;
+    entry.inFlight += 1;
+    lastLeaseId += 1;
+    const probe = host.state.kind === 'probing' || entry.state.kind === 'probing';
+    leased.set(lastLeaseId, entry);
+    return { id: lastLeaseId, backend: entry.backend, deployment: entry.deployment, epoch, probe, startedAt: now };
+  }
+
+  function observe(lease: Lease, seen: Seen, now: number): void {
+    const entry = leased.get(lease.id);
+    if (entry === undefined) return;
+    entry.host.answeredAt = now;
+    if (seen.kind === 'headers') {
+      if (seen.quota !== undefined) entry.quota = seen.quota;
+      return;
+    }
+    succeed(entry, lease, now);
+  }
+
+  function settle(lease: Lease, outcome: Outcome, now: number): void {
+    const entry = leased.get(lease.id);
+    if (entry === undefined) throw new Error(`lease ${lease.id} was settled twice`);
+    leased.delete(lease.id);
+    entry.host.inFlight -= 1;
+    entry.inFlight -= 1;
+    learn(entry, lease, outcome, now);
+  }
+
+  function learn(entry: Entry, lease: Lease, outcome: Outcome, now: number): void {
+    const { host } = entry;
+    switch (outcome.kind) {
+      case 'served':
+      case 'refused':
+        return succeed(entry, lease, now);
+      case 'throttled':
+        recover(host, lease, now);
+        return judge(entry, lease, (state) => onThrottled(state, outcome.retryAfterMs, now));
+      case 'missing':
+        recover(host, lease, now);
+        return judge(entry, lease, () => onMissing(now));
+      case 'unauthorized':
+        if (outcome.scope === 'operation') return succeed(entry, lease, now);
+        return judge(host, lease, (state) => onUnauthorized(state, now));
+      case 'unsupported':
+        return succeed(entry, lease, now);
+      case 'failed':
+        return blame(entry, lease, outcome.cause, outcome.status, now);
+      case 'broken':
+      case 'abandoned':
+        return; // After commit, or the caller's doing: nothing about the next request.
+      default:
+        return outcome satisfies never;
+    }
+  }
+
+  function blame(entry: Entry, lease: Lease, cause: FailureCause, status: number | undefined, now: number): void {
+    const { host } = entry;
+    switch (cause) {
+      case 'connect':
+        return fail(host, lease, 'hard', now);
+      case 'credential': // It was never asked.
+      case 'stale-socket': // It is asked again on a fresh connection first.
+        return;
+      case 'header-timeout':
+      case 'first-token-timeout':
+        // Silence about one request only, while others were answered, is that request's own slowness.
+        return host.answeredAt > lease.startedAt ? undefined : fail(entry, lease, 'soft', now);
+      case 'status':
+        // 500 waits for `conclude`: a poison request must open nothing. It is remembered for the order of last resorts.
+        recover(host, lease, now);
+        if (status === 500) return remember(entry, now);
+        return fail(entry, lease, 'hard', now);
+      case 'in-stream':
+        return fail(entry, lease, 'hard', now);
+      case 'reset':
+        return fail(entry, lease, 'soft', now);
+      default:
+        return cause satisfies never;
+    }
+  }
+
+  function conclude(failed500: readonly Lease[], answered: boolean, now: number): void {
+    if (!answered) return;
+    for (const lease of failed500) {
+      const entry = entries.get(`${lease.backend.name}\n${lease.deployment}`);
+      if (entry !== undefined) fail(entry, lease, 'soft', now);
+    }
+  }
+
+  function succeed(entry: Entry, lease: Lease, now: number): void {
+    recover(entry.host, lease, now);
+    recover(entry, lease, now);
+  }
+
+  function recover(part: Part, lease: Lease, now: number): void {
+    judge(part, lease, (state) => onSuccess(state, now));
+  }
+
+  function fail(part: Part, lease: Lease, weight: 'hard' | 'soft', now: number): void {
+    remember(part, now);
+    judge(part, lease, (state) => onFailure(state, weight, now));
+  }
+
+  function remember(part: Part, now: number): void {
+    part.failedAt = now;
+  }
+
+  /** Outcomes of attempts that began before the present state began neither extend nor clear it. */
+  function judge(part: Part, lease: Lease, transition: (state: BreakerState) => BreakerState): void {
+    if (lease.epoch >= part.epoch) change(part, transition(part.state));
+  }
+
+  function change(part: Part, to: BreakerState): void {
+    const from = part.state;
+    if (from === to) return;
+    part.state = to;
+    // A state that goes on (one more probe, a wider ramp) keeps its epoch, so that all who began in it still count.
+    if (from.kind === to.kind && !isRest(to) && to.kind !== 'closed') return;
+    epoch += 1;
+    part.epoch = epoch;
+    if (from.kind === to.kind && to.kind === 'closed') return;
+    onStateChange?.(
+      part.deployment === undefined
+        ? { backend: part.backend, from, to }
+        : { backend: part.backend, deployment: part.deployment, from, to },
+    );
+  }
+
+  function snapshot(now: number): PoolSnapshot {
+    return { backends: hosts.map((host) => snapshotOf(host, now)) };
+  }
+
+  function snapshotOf(host: Host, now: number): BackendSnapshot {
+    const { backend, state, inFlight } = host;
+    const deployments = [...entries.values()]
+      .filter((entry) => entry.host === host)
+      .map((entry) => ({
+        deployment: entry.deployment,
+        standing: standing(entry.state, entry.inFlight, now),
+        state: entry.state,
+        inFlight: entry.inFlight,
+        ...(entry.quota === undefined ? {} : { quota: entry.quota }),
+      }));
+    return { backend, standing: standing(state, inFlight, now), state, inFlight, deployments };
+  }
+
+  return { acquire, observe, settle, conclude, snapshot };
+}
+
+/** When it is missing everywhere and nobody was asked yet, the one found missing longest ago is asked again. */
+function lastMissing(all: readonly Option[], ask: Ask): Option | undefined {
+  if (ask.tried.size > 0 || !all.every((option) => option.standing === 'missing')) return undefined;
+  return all.toSorted((a, b) => restSince(a.entry.state) - restSince(b.entry.state))[0];
+}
+
+function restSince(state: BreakerState): number {
+  return state.kind === 'missing' ? state.since : 0;
+}
+
+/** Why nobody may be asked. A throttle outweighs the rest: it is the one that waiting helps. */
+function none(all: readonly Option[], now: number): Acquired {
+  const recoveries = all.flatMap(({ entry }) => recoveryOf(entry.state, now));
+  if (recoveries.length > 0) return { kind: 'none', why: 'throttled', recoversAt: Math.min(...recoveries) };
+  if (all.every(({ standing: how }) => how === 'missing')) return { kind: 'none', why: 'missing' };
+  const why = all.every(({ standing: how }) => how === 'missing' || how === 'quarantined') ? 'unauthorized' : 'failing';
+  return { kind: 'none', why };
+}
+
+function recoveryOf(state: BreakerState, now: number): readonly number[] {
+  return state.kind === 'cooldown' && now < state.until ? [state.recoversAt] : [];
+}
+
+const STRICTNESS: Readonly<Record<Standing, number>> = {
+  available: 0,
+  reserve: 1,
+  open: 2,
+  missing: 3,
+  cooldown: 4,
+  quarantined: 5,
+};
+
+function stricter(a: Standing, b: Standing): Standing {
+  return STRICTNESS[a] >= STRICTNESS[b] ? a : b;
+}

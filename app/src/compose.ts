@@ -1,0 +1,134 @@
+/** Puts the parts together: settings and the edges of the world in, a server that is not listening yet out. */
+import { performance } from 'node:perf_hooks';
+import type { Server } from 'node:http';
+import type { TokenCredential } from '@azure/identity';
+import { createApp } from './app.ts';
+import { createBackendAuth } from './auth/backend-auth.ts';
+import { createClientAuth, createKeyCheck } from './auth/client-auth.ts';
+import { azureCredential, createTokenSource } from './auth/token-source.ts';
+import { createPool, type Pool } from './balancer/pool.ts';
+import { isLoopback, type Config } from './config.ts';
+import { createOpsRoutes } from './ops/routes.ts';
+import { statusDocument } from './ops/status.ts';
+import { createAdmission, type Admission } from './proxy/admission.ts';
+import { createDrain, type Drain } from './proxy/drain.ts';
+import { createForwarder, targetOf } from './proxy/forward.ts';
+import { createProxyHandler, type HandlerLimits } from './proxy/handler.ts';
+import { createServer, type ServerLimits } from './server.ts';
+import type { Observe } from './telemetry/events.ts';
+
+/** What comes from outside; each has the real thing as its default but for the observer. */
+export interface Edges {
+  readonly observe: Observe;
+  readonly clock?: () => number;
+  readonly wallClockMs?: () => number;
+  readonly random?: () => number;
+  readonly credential?: () => Promise<TokenCredential>;
+  readonly serverLimits?: ServerLimits;
+  readonly handlerLimits?: Partial<HandlerLimits>;
+}
+
+export interface Balancer {
+  readonly server: Server;
+  readonly pool: Pool;
+  readonly admission: Admission;
+  readonly drain: Drain;
+  /** Tells /readyz that it is listening. */
+  setReady(): void;
+  /** Ends the kept connections to the backends. */
+  close(): void;
+}
+
+export function compose(config: Config, edges: Edges): Balancer {
+  const { observe, clock = () => performance.now(), wallClockMs = Date.now, random = Math.random } = edges;
+  const startedAt = clock();
+  const pool = createPool({
+    backends: config.backends,
+    aliases: config.aliases,
+    random,
+    onStateChange: (change) => observe({ kind: 'state-changed', change, now: clock() }),
+  });
+  const admission = createAdmission({
+    mostRequests: config.maxConcurrentRequests,
+    mostBufferedBytes: config.maxBufferedBytes,
+  });
+  const { forward, close } = createForwarder({
+    connectTimeoutMs: config.connectTimeoutMs,
+    headerTimeoutMs: config.httpTimeoutMs,
+  });
+  const tokens = createTokenSource({
+    credential: edges.credential ?? azureCredential(config.azureClientId),
+    wallClockMs,
+  });
+  const active = new Set<AbortController>();
+  const drain = createDrain(active);
+  let isListening = false;
+
+  const proxy = createProxyHandler({
+    pool,
+    forward,
+    targets: new Map(config.backends.map(({ name, origin }) => [name, targetOf(origin)])),
+    backendAuth: createBackendAuth(config.backendKeys, tokens),
+    identify: createClientAuth(config.clientKeys),
+    admission,
+    observe,
+    limits: { ...limitsOf(config), ...edges.handlerLimits },
+    active,
+    isDraining: drain.isDraining,
+    clock,
+    wallClockMs,
+    random,
+    nextId: createIds(random),
+  });
+  const ops = createOpsRoutes({
+    isReady: () => isListening && !drain.isDraining(),
+    status: () => {
+      const now = clock();
+      return statusDocument({
+        isDraining: drain.isDraining(),
+        uptimeMs: now - startedAt,
+        requestsInFlight: admission.inFlight,
+        bytesBuffered: admission.bodies.taken,
+        pool: pool.snapshot(now),
+        now,
+      });
+    },
+    identifyOperator: createKeyCheck(config.operatorKeys),
+    isOpenLocally: config.operatorKeys.length === 0 && config.clientKeys.length === 0 && isLoopback(config.host),
+    isLoopback,
+  });
+  const server = createServer(createApp({ ops, proxy, observe }), edges.serverLimits);
+  return {
+    server,
+    pool,
+    admission,
+    drain,
+    setReady() {
+      isListening = true;
+    },
+    close,
+  };
+}
+
+function limitsOf(config: Config): HandlerLimits {
+  return {
+    maxBodyBytes: config.maxBodyBytes,
+    bodyIdleMs: 30_000,
+    holdBytes: 65_536,
+    errorBodyMs: 2000,
+    idleMs: config.streamIdleTimeoutMs,
+    sseKeepAliveMs: config.sseKeepAliveMs,
+  };
+}
+
+/** `k3f9x2-1`, `k3f9x2-2`, …: unique over restarts, short in a log line. */
+function createIds(random: () => number): () => string {
+  const process = Math.floor(random() * 36 ** 6)
+    .toString(36)
+    .padStart(6, '0');
+  let last = 0;
+  return () => {
+    last += 1;
+    return `${process}-${last.toString(36)}`;
+  };
+}

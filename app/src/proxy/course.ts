@@ -1,0 +1,72 @@
+/**
+ * The course of one request over its attempts: who was tried, what each came to, and the trace that tells it.
+ */
+import type { Failure } from '../balancer/failover.ts';
+import type { Outcome } from '../balancer/outcome.ts';
+import type { Lease } from '../balancer/pool.ts';
+import type { KeptAnswer } from './peek.ts';
+
+/** An attempt that was failed over. */
+export interface FailedAttempt extends Failure {
+  readonly lease: Lease;
+  readonly kept?: KeptAnswer;
+}
+
+export class Course {
+  /** Attempts that were made, the present one included. */
+  attempts = 0;
+  readonly tried = new Set<string>();
+  readonly failures: FailedAttempt[] = [];
+  private readonly steps: string[] = [];
+
+  /** An attempt failed; another backend may be asked. */
+  add(lease: Lease, outcome: Outcome, kept: KeptAnswer | undefined): void {
+    this.tried.add(lease.backend.name);
+    this.failures.push({ lease, outcome, hasAnswer: kept !== undefined, ...(kept === undefined ? {} : { kept }) });
+    this.steps.push(`${lease.backend.name}=${stepOf(outcome, kept?.status)}`);
+  }
+
+  /** The leases of the 500s, whose blame waits for the request's end. */
+  failed500(): readonly Lease[] {
+    const leases: Lease[] = [];
+    for (const { lease, outcome } of this.failures) {
+      if (outcome.kind === 'failed' && outcome.status === 500) leases.push(lease);
+    }
+    return leases;
+  }
+
+  /** `openai1=429(1200ms) openai2=200` */
+  trace(backend?: string, status?: number): string {
+    const last = backend === undefined || status === undefined ? [] : [`${backend}=${status}`];
+    return this.steps.length === 0 ? (last[0] ?? '') : [...this.steps, ...last].join(' ');
+  }
+
+  /** The headers that tell all this to the caller, as name, value, name, value, … */
+  headers(backend?: string, status?: number): string[] {
+    const headers = ['x-balancer-attempts', String(this.attempts)];
+    const trace = this.trace(backend, status);
+    if (backend !== undefined) headers.push('x-balancer-backend', backend);
+    if (trace !== '') headers.push('x-balancer-trace', trace);
+    return headers;
+  }
+}
+
+function stepOf(outcome: Outcome, status: number | undefined): string {
+  switch (outcome.kind) {
+    case 'throttled':
+      return outcome.retryAfterMs === undefined ? '429' : `429(${outcome.retryAfterMs}ms)`;
+    case 'failed':
+      return outcome.status === undefined ? outcome.cause : String(outcome.status);
+    case 'missing':
+    case 'unsupported':
+    case 'unauthorized':
+      return status === undefined ? outcome.kind : String(status);
+    case 'served':
+    case 'refused':
+    case 'broken':
+    case 'abandoned':
+      return outcome.kind;
+    default:
+      return outcome satisfies never;
+  }
+}

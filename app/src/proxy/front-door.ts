@@ -1,0 +1,239 @@
+/**
+ * Names what is asked, once: every path form and both API generations become (operation, deployment, stream, upstream
+ * path). What follows the front door never looks at the caller's path again.
+ *
+ *   /openai/deployments/{deployment}/{operation}?api-version=…   AzureOpenAI clients   → the same
+ *   /openai/{operation}?api-version=…                            AzureOpenAI clients   → the same
+ *   /openai/v1/{operation}, /v1/{operation}, /{operation}        OpenAI clients        → /openai/v1/{operation}
+ */
+import { findMembers, isTrue, splice, textOf, type MemberRange } from './json-members.ts';
+import { boundaryOf, findFields } from './multipart.ts';
+
+/** The path, read. `operation` is free text from the caller; see `operationLabel` for one that is not. */
+export interface Route {
+  readonly kind: 'route';
+  /** `chat/completions`, `models/gpt-x`, …: what follows the prefix, decoded where it is safe. */
+  readonly operation: string;
+  /** From the legacy path; the others say it in the body. */
+  readonly pathDeployment?: string;
+  /** The upstream path for a deployment name; the name matters for the legacy form only. With the query string. */
+  readonly upstreamPath: (deployment: string) => string;
+}
+
+export type Routed = Route | { readonly kind: 'invalid' | 'unknown' };
+
+/** A request, understood. */
+export interface Asked {
+  readonly operation: string;
+  /** The name that the caller used; `''` when the request names none. */
+  readonly deployment: string;
+  readonly stream: boolean;
+  /** It makes something: a repeat after an unclear failure could make it twice. */
+  readonly creates: boolean;
+  readonly upstreamPath: (deployment: string) => string;
+  /** The body with the deployment's name in place; the very same bytes when the name is unchanged. */
+  readonly upstreamBody: (deployment: string) => Buffer;
+}
+
+/** First segments that are served without a prefix. Others under `/` are unknown: this is not an open relay. */
+export const BARE_OPERATIONS: readonly string[] = [
+  'assistants',
+  'audio',
+  'batches',
+  'chat',
+  'completions',
+  'containers',
+  'conversations',
+  'embeddings',
+  'evals',
+  'files',
+  'fine_tuning',
+  'images',
+  'models',
+  'moderations',
+  'realtime',
+  'responses',
+  'threads',
+  'uploads',
+  'vector_stores',
+  'videos',
+];
+
+/** POSTs that may be repeated: they answer and leave nothing that matters behind. */
+const REPEATABLE: ReadonlySet<string> = new Set([
+  'audio/speech',
+  'audio/transcriptions',
+  'audio/translations',
+  'chat/completions',
+  'completions',
+  'embeddings',
+  'extensions/chat/completions',
+  'images/edits',
+  'images/generations',
+  'images/variations',
+  'moderations',
+  'responses',
+  'responses/compact',
+  'responses/input_tokens',
+]);
+
+const BARE: ReadonlySet<string> = new Set(BARE_OPERATIONS);
+const MEMBERS: ReadonlySet<string> = new Set(['model', 'stream', 'background']);
+const NOTHING = Buffer.alloc(0);
+
+/** Reads a request target: a path, or an absolute URL whose authority is of no interest. */
+export function route(target: string): Routed {
+  const cut = target.indexOf('?');
+  const query = cut === -1 ? '' : target.slice(cut);
+  const path = (cut === -1 ? target : target.slice(0, cut)).replace(/^https?:\/\/[^/]*/i, '');
+  const segments = segmentsOf(path);
+  if (segments === undefined) return { kind: 'invalid' };
+  const [first, second, third, ...rest] = segments;
+  if (first === 'openai' && second === 'deployments' && third !== undefined) {
+    return legacy(third, rest, query);
+  }
+  if (first === 'openai' && second === 'v1') return versionOne(segments.slice(2), query);
+  // Without an api-version Azure knows nothing under /openai but v1: the caller's base URL lacks the `/v1`.
+  if (first === 'openai') {
+    return /[?&]api-version=/i.test(query)
+      ? plain(`/openai/${encode(segments.slice(1))}`, segments.slice(1), query)
+      : versionOne(segments.slice(1), query);
+  }
+  if (first === 'v1') return versionOne(segments.slice(1), query);
+  return first !== undefined && BARE.has(first) ? versionOne(segments, query) : { kind: 'unknown' };
+}
+
+/** Completes a route with what the body says. */
+export function understand(found: Route, method: string, contentType: string, body: Buffer): Asked {
+  const read = readBody(contentType, body);
+  const deployment = found.pathDeployment ?? read.model ?? '';
+  const rewritten = new Map<string, Buffer>();
+
+  function upstreamBody(name: string): Buffer {
+    if (found.pathDeployment !== undefined || name === deployment || read.replaceModel === undefined) return body;
+    const known = rewritten.get(name) ?? read.replaceModel(name);
+    rewritten.set(name, known);
+    return known;
+  }
+
+  return {
+    operation: found.operation,
+    deployment,
+    stream: read.stream,
+    creates: isCreation(method, found.operation, read.background),
+    upstreamPath: found.upstreamPath,
+    upstreamBody,
+  };
+}
+
+/** The operation as a label: one of a closed set, whatever callers send. */
+export function operationLabel(operation: string): string {
+  if (REPEATABLE.has(operation)) return operation;
+  const first = operation.split('/', 1)[0] ?? '';
+  return BARE.has(first) ? first : 'other';
+}
+
+function legacy(deployment: string, rest: readonly string[], query: string): Route {
+  const tail = rest.length === 0 ? '' : `/${encode(rest)}`;
+  return {
+    kind: 'route',
+    operation: rest.join('/'),
+    pathDeployment: deployment,
+    upstreamPath: (name) => `/openai/deployments/${encodeURIComponent(name)}${tail}${query}`,
+  };
+}
+
+function versionOne(rest: readonly string[], query: string): Routed {
+  return rest.length === 0 ? { kind: 'unknown' } : plain(`/openai/v1/${encode(rest)}`, rest, query);
+}
+
+function plain(path: string, rest: readonly string[], query: string): Routed {
+  if (rest.length === 0) return { kind: 'unknown' };
+  const upstreamPath = path + query;
+  return { kind: 'route', operation: rest.join('/'), upstreamPath: () => upstreamPath };
+}
+
+/**
+ * The decoded segments; empty ones (double and trailing slashes) are dropped. Undefined for what could climb out of the
+ * prefix on its way through whatever stands behind us: dot segments, separators and control characters, encoded or not.
+ */
+function segmentsOf(path: string): readonly string[] | undefined {
+  const segments: string[] = [];
+  for (const raw of path.split('/')) {
+    if (raw === '') continue;
+    const segment = decode(raw);
+    if (
+      segment === undefined ||
+      segment === '.' ||
+      segment === '..' ||
+      /[/\\]|[^\x20-\x7e\u0080-\uffff]/.test(segment)
+    ) {
+      return undefined;
+    }
+    segments.push(segment);
+  }
+  return segments;
+}
+
+function decode(segment: string): string | undefined {
+  if (!segment.includes('%')) return segment;
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return undefined;
+  }
+}
+
+/** `:` stays as it is: operations such as `videos:remix` and ids with a colon are compared literally upstream. */
+function encode(segments: readonly string[]): string {
+  return segments.map((segment) => encodeURIComponent(segment).replaceAll('%3A', ':')).join('/');
+}
+
+interface ReadBody {
+  readonly model?: string;
+  readonly stream: boolean;
+  readonly background: boolean;
+  readonly replaceModel?: (name: string) => Buffer;
+}
+
+const UNREAD: ReadBody = { stream: false, background: false };
+
+function readBody(contentType: string, body: Buffer): ReadBody {
+  if (body.length === 0) return UNREAD;
+  const boundary = boundaryOf(contentType);
+  if (boundary !== undefined) return readMultipart(body, boundary);
+  return readJson(body);
+}
+
+function readMultipart(body: Buffer, boundary: string): ReadBody {
+  const models = findFields(body, boundary, 'model');
+  const stream = valueOf(body, findFields(body, boundary, 'stream').at(-1)) === 'true';
+  const model = valueOf(body, models.at(-1));
+  if (model === undefined) return { stream, background: false };
+  return { model, stream, background: false, replaceModel: (name) => splice(body, models, Buffer.from(name)) };
+}
+
+function valueOf(body: Buffer, range: MemberRange | undefined): string | undefined {
+  return range === undefined ? undefined : body.toString('utf8', range.start, range.end).trim();
+}
+
+/** Of a repeated member the last counts, as in every JSON parser, and all are rewritten. */
+function readJson(body: Buffer): ReadBody {
+  const members = findMembers(body, MEMBERS);
+  if (members === undefined) return UNREAD;
+  const models = members.get('model') ?? [];
+  const last = models.at(-1);
+  const model = last === undefined ? undefined : textOf(body, last);
+  const stream = isTrue(body, members.get('stream')?.at(-1));
+  const background = isTrue(body, members.get('background')?.at(-1));
+  if (model === undefined) return { stream, background };
+  return { model, stream, background, replaceModel: (name) => splice(body, models, Buffer.from(JSON.stringify(name))) };
+}
+
+function isCreation(method: string, operation: string, background: boolean): boolean {
+  if (method !== 'POST' && method !== 'PUT' && method !== 'PATCH') return false;
+  return background || !REPEATABLE.has(operation);
+}
+
+/** For requests without a body. */
+export { NOTHING as NO_BODY };

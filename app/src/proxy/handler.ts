@@ -1,0 +1,334 @@
+/**
+ * The failover loop: enter, read, understand, then ask one backend after another until one answers.
+ * Decisions are the pool's and failover.ts's; this file is their order.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { decide, refuse, type NoneReason } from '../balancer/failover.ts';
+import type { Outcome } from '../balancer/outcome.ts';
+import type { Lease, Pool } from '../balancer/pool.ts';
+import { parseQuota } from '../balancer/quota.ts';
+import type { BackendAuth } from '../auth/backend-auth.ts';
+import type { Identify } from '../auth/client-auth.ts';
+import { TokenError } from '../auth/token-source.ts';
+import type { Observe, ProxyEvent } from '../telemetry/events.ts';
+import type { Admission } from './admission.ts';
+import { Course } from './course.ts';
+import type { Answer, Failed, Forward, Target } from './forward.ts';
+import { operationLabel, route, understand, type Asked, type Route } from './front-door.ts';
+import { upstreamHeaders } from './headers.ts';
+import { peek, type KeptAnswer, type Peeked, type PeekFailed } from './peek.ts';
+import { ERROR_CODES, type ProxyError } from './proxy-error.ts';
+import * as refusals from './refusals.ts';
+import { relay, StreamEnd, type Relayed } from './relay.ts';
+import { sendError, sendErrorUnread } from './reply.ts';
+import { readBody } from './request-body.ts';
+
+export interface HandlerDeps {
+  readonly pool: Pool;
+  readonly forward: Forward;
+  /** Backend name → where it is. */
+  readonly targets: ReadonlyMap<string, Target>;
+  readonly backendAuth: BackendAuth;
+  readonly identify: Identify;
+  readonly admission: Admission;
+  readonly observe: Observe;
+  readonly limits: HandlerLimits;
+  /** Requests in progress, so that a drain can end what outlasts it. */
+  readonly active: Set<AbortController>;
+  readonly isDraining: () => boolean;
+  /** Monotonic ms. */
+  readonly clock: () => number;
+  /** Milliseconds since the epoch. */
+  readonly wallClockMs: () => number;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+  readonly nextId: () => string;
+}
+
+export interface HandlerLimits {
+  readonly maxBodyBytes: number;
+  readonly bodyIdleMs: number;
+  readonly holdBytes: number;
+  readonly errorBodyMs: number;
+  readonly idleMs: number;
+  readonly sseKeepAliveMs: number;
+}
+
+export type ProxyHandler = (req: IncomingMessage, res: ServerResponse) => Promise<void>;
+
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/** One request that was let in. */
+interface Call {
+  readonly id: string;
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly asked: Asked;
+  readonly signal: AbortSignal;
+  /** Gives the body's memory back; from then on there is no other attempt. */
+  readonly freeBody: () => void;
+}
+
+/** How a request ended, for its last event. */
+type Ending = Pick<Extract<ProxyEvent, { kind: 'request-finished' }>, 'ending' | 'status' | 'backend' | 'code'>;
+
+export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
+  const { pool, admission, clock, observe, limits } = deps;
+  const peekLimits = { ...limits, streamSilenceMs: limits.sseKeepAliveMs };
+  const relayLimits = { idleMs: limits.idleMs, keepAliveMs: limits.sseKeepAliveMs };
+
+  async function handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    if (/^websocket$/i.test(req.headers.upgrade ?? '')) return turnAway(req, res, refusals.WEBSOCKET);
+    if (!METHODS.has(req.method ?? '')) return turnAway(req, res, refusals.METHOD_NOT_ALLOWED);
+    const found = route(req.url ?? '/');
+    if (found.kind !== 'route') return turnAway(req, res, refusals.PATH_ERRORS[found.kind]);
+    const client = deps.identify(req.headers);
+    if (client.kind !== 'client') return turnAway(req, res, refusals.CREDENTIAL_ERRORS[client.kind]);
+    const { name } = client;
+    if (!/^(?:identity)?$/i.test(req.headers['content-encoding'] ?? '')) {
+      return turnAway(req, res, refusals.COMPRESSED_BODY, name);
+    }
+    if (!admission.enter()) return turnAway(req, res, refusals.TOO_MANY_REQUESTS_IN_FLIGHT, name);
+    try {
+      await admitted(req, res, found, name);
+    } finally {
+      admission.leave();
+    }
+  }
+
+  /** Refused at the door: no backend is asked, and what is left of the body is not kept. */
+  function turnAway(req: IncomingMessage, res: ServerResponse, error: ProxyError, client = ''): void {
+    sendErrorUnread(req, res, error);
+    observe({
+      kind: 'request-finished',
+      requestId: deps.nextId(),
+      client,
+      method: req.method ?? '',
+      path: withoutQuery(req.url ?? '/'),
+      operation: '',
+      deployment: '',
+      status: ERROR_CODES[error.code].status,
+      ending: 'refused',
+      code: error.code,
+      attempts: 0,
+      trace: '',
+      durationMs: 0,
+    });
+  }
+
+  async function admitted(req: IncomingMessage, res: ServerResponse, found: Route, client: string): Promise<void> {
+    const startedAt = clock();
+    const read = await readBody(req, admission.bodies, { mostBytes: limits.maxBodyBytes, idleMs: limits.bodyIdleMs });
+    if (read.kind === 'gone') return;
+    if (read.kind !== 'body') return turnAway(req, res, refusals.BODY_ERRORS[read.kind], client);
+    const freeBody = once(() => admission.bodies.give(read.bytes.length));
+    const caller = new AbortController();
+    const onClose = (): void => {
+      if (!res.writableFinished) caller.abort();
+    };
+    res.on('close', onClose);
+    deps.active.add(caller);
+    const asked = understand(found, req.method ?? 'GET', req.headers['content-type'] ?? '', read.bytes);
+    const call: Call = { id: deps.nextId(), req, res, asked, signal: caller.signal, freeBody };
+    const course = new Course();
+    try {
+      const ending = await serve(call, course);
+      observe({
+        kind: 'request-finished',
+        requestId: call.id,
+        client,
+        method: req.method ?? 'GET',
+        path: withoutQuery(req.url ?? '/'),
+        operation: operationLabel(asked.operation),
+        deployment: asked.deployment,
+        attempts: course.attempts,
+        trace: course.trace(ending.backend, ending.status),
+        durationMs: clock() - startedAt,
+        ...ending,
+      });
+    } finally {
+      freeBody();
+      deps.active.delete(caller);
+      res.off('close', onClose);
+    }
+  }
+
+  /** The loop. Each backend is asked at most once; whoever answers first is relayed. */
+  async function serve(call: Call, course: Course): Promise<Ending> {
+    for (;;) {
+      const { tried } = course;
+      const got = pool.acquire({ deployment: call.asked.deployment, tried, tokens: 0 }, clock());
+      if (got.kind === 'wait') return refuseCall(call, course, { why: 'throttled', recoversAt: got.until });
+      if (got.kind === 'none') return refuseCall(call, course, got);
+      const { lease } = got;
+      const { peeked, answer } = await settlingBugs(lease, tryOnce(call, course, lease));
+      if (peeked.kind === 'commit' && answer !== undefined) return deliver(call, course, lease, answer, peeked);
+      if (peeked.kind === 'commit') throw new Error('committed to no answer');
+      end(call, lease, peeked.outcome);
+      if (peeked.outcome.kind === 'abandoned') return leave(call, course);
+      course.add(lease, peeked.outcome, peeked.kept);
+      if (decide(peeked.outcome, call.asked.creates) === 'deliver') return refuseCall(call, course, { why: 'failing' });
+    }
+  }
+
+  /** One backend's turn: its credential, the attempt, and a look at the answer's beginning. */
+  async function tryOnce(
+    call: Call,
+    course: Course,
+    lease: Lease,
+  ): Promise<{ readonly peeked: Peeked | PeekFailed; readonly answer?: Answer }> {
+    const { asked, req, signal } = call;
+    const target = deps.targets.get(lease.backend.name);
+    if (target === undefined) throw new Error(`no target for backend ${lease.backend.name}`);
+    const given = await credentialFor(lease);
+    if (given === undefined) return { peeked: failed({ kind: 'failed', cause: 'credential' }) };
+    const body = asked.upstreamBody(lease.deployment);
+    const path = asked.upstreamPath(lease.deployment);
+    const method = req.method ?? 'GET';
+    const bodyLength =
+      body.length > 0 || method === 'POST' || method === 'PUT' || method === 'PATCH' ? body.length : undefined;
+    for (let fresh = asked.creates; ; fresh = true) {
+      course.attempts += 1;
+      announce(call, course, lease, path);
+      const headers = upstreamHeaders(req.headers, target.host, given, bodyLength);
+      const forwarded = await deps.forward({ target, method, path, headers, body, fresh }, signal);
+      if (forwarded.kind === 'failed') {
+        if (decide(forwarded.outcome, asked.creates) === 'again') continue;
+        return { peeked: forwarded };
+      }
+      const { answer } = forwarded;
+      const quota = parseQuota(answer.header);
+      pool.observe(lease, quota === undefined ? { kind: 'headers' } : { kind: 'headers', quota }, clock());
+      return { peeked: await peek(answer, peekLimits, signal, deps.wallClockMs), answer };
+    }
+  }
+
+  function announce(call: Call, course: Course, lease: Lease, path: string): void {
+    observe({
+      kind: 'attempt-started',
+      requestId: call.id,
+      backend: lease.backend.name,
+      url: lease.backend.origin + withoutQuery(path),
+      deployment: lease.deployment,
+      attempt: course.attempts,
+      probe: lease.probe,
+    });
+  }
+
+  async function credentialFor(lease: Lease): Promise<Awaited<ReturnType<BackendAuth['credential']>> | undefined> {
+    try {
+      return await deps.backendAuth.credential(lease.backend);
+    } catch (error) {
+      if (!(error instanceof TokenError)) throw error;
+      observe({ kind: 'notice', level: 'warning', text: `${lease.backend.name} was not asked: ${error.message}` });
+      return undefined;
+    }
+  }
+
+  /** The answer is this one: nothing can be failed over from here on. */
+  async function deliver(call: Call, course: Course, lease: Lease, answer: Answer, peeked: Peeked): Promise<Ending> {
+    const { status, rawHeaders, header, body } = answer;
+    const backend = lease.backend.name;
+    call.freeBody();
+    pool.observe(lease, { kind: 'first-content' }, clock());
+    pool.conclude(course.failed500(), status < 400, clock());
+    const relayed: Relayed = { status, rawHeaders, header, held: peeked.held, ...(peeked.isWhole ? {} : { body }) };
+    const outcome = await settlingBugs(lease, relayTo(call, course.headers(backend, status), relayed));
+    end(call, lease, outcome);
+    return { ending: endingOf(outcome), status, backend };
+  }
+
+  /** Nobody answered: the honest refusal, with a backend's own words where it had any. */
+  async function refuseCall(
+    call: Call,
+    course: Course,
+    none: { readonly why: NoneReason; readonly recoversAt?: number },
+  ): Promise<Ending> {
+    const now = clock();
+    pool.conclude(course.failed500(), false, now);
+    if (call.signal.aborted) return leave(call, course);
+    const refusal = refuse(course.failures, none, now);
+    if (refusal.kind === 'verbatim') {
+      const failure = course.failures[refusal.index];
+      if (failure?.kept !== undefined) return passOn(call, course, failure.lease, failure.kept);
+    } else {
+      return tell(call, course, refusals.refusalError(refusal, call.asked.deployment, now, deps.random));
+    }
+    return tell(call, course, refusals.INTERNAL);
+  }
+
+  /** The trace tells of the attempt already. */
+  async function passOn(call: Call, course: Course, lease: Lease, kept: KeptAnswer): Promise<Ending> {
+    const { status, rawHeaders, bytes } = kept;
+    const own = [...course.headers(), 'x-balancer-backend', lease.backend.name];
+    const outcome = await relayTo(call, own, { status, rawHeaders, header: () => undefined, held: [bytes] });
+    return { ending: endingOf(outcome), status };
+  }
+
+  function tell(call: Call, course: Course, error: ProxyError): Ending {
+    sendError(call.res, error, [...course.headers(), ...closing()]);
+    return { ending: 'refused', status: ERROR_CODES[error.code].status, code: error.code };
+  }
+
+  /** The caller left, or the drain ran out before there was an answer. */
+  function leave(call: Call, course: Course): Ending {
+    const reason: unknown = call.signal.reason;
+    if (reason instanceof StreamEnd) return tell(call, course, { code: reason.code, message: reason.message });
+    return { ending: 'abandoned', status: 499 };
+  }
+
+  function relayTo(call: Call, own: readonly string[], relayed: Relayed): Promise<Outcome> {
+    return relay(relayed, [...own, ...closing()], call.res, relayLimits, call.signal, clock);
+  }
+
+  function closing(): readonly string[] {
+    return deps.isDraining() ? CONNECTION_CLOSE : NONE;
+  }
+
+  function end(call: Call, lease: Lease, outcome: Outcome): void {
+    const now = clock();
+    pool.settle(lease, outcome, now);
+    const { backend, deployment, startedAt } = lease;
+    const requestId = call.id;
+    const durationMs = now - startedAt;
+    observe({ kind: 'attempt-ended', requestId, backend: backend.name, deployment, outcome, durationMs });
+  }
+
+  /** A bug must not leave a lease open: the in-flight count would stay wrong for ever. */
+  async function settlingBugs<T>(lease: Lease, work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (bug) {
+      pool.settle(lease, { kind: 'abandoned' }, clock());
+      throw bug;
+    }
+  }
+
+  return handle;
+}
+
+const NONE: readonly string[] = [];
+const CONNECTION_CLOSE: readonly string[] = ['connection', 'close'];
+
+function endingOf(outcome: Outcome): Ending['ending'] {
+  if (outcome.kind === 'abandoned') return 'abandoned';
+  return outcome.kind === 'broken' ? 'broken' : 'delivered';
+}
+
+function failed(outcome: Outcome): Failed {
+  return { kind: 'failed', outcome };
+}
+
+function withoutQuery(path: string): string {
+  const at = path.indexOf('?');
+  return at === -1 ? path : path.slice(0, at);
+}
+
+function once(action: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    action();
+  };
+}

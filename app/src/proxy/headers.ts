@@ -1,0 +1,82 @@
+/**
+ * Which headers cross. Upstream: an allow-list, so that no credential, cookie or trick of a caller ever arrives there.
+ * To the caller: everything but what belongs to the one connection, and what only we may say.
+ */
+import type { IncomingHttpHeaders } from 'node:http';
+
+/** Sent upstream as the caller sent them. content-length, host, accept-encoding and the credential are ours. */
+export const UPSTREAM_HEADERS: readonly string[] = [
+  'content-type',
+  'accept',
+  'openai-beta',
+  'traceparent',
+  'tracestate',
+  'x-ms-client-request-id',
+  'x-ms-spillover-deployment',
+  'idempotency-key',
+];
+
+/** Never handed on to the caller: hop-by-hop, or about a connection or a site that is not ours. */
+const NOT_FOR_CALLERS: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'content-length',
+  'set-cookie',
+  'strict-transport-security',
+  'alt-svc',
+]);
+
+/** How a backend is told who we are. */
+export type Credential =
+  | { readonly header: 'api-key'; readonly value: string }
+  | { readonly header: 'authorization'; readonly value: string };
+
+/** The headers of one attempt. `bodyLength` undefined: the request has no body. */
+export function upstreamHeaders(
+  from: IncomingHttpHeaders,
+  host: string,
+  credential: Credential,
+  bodyLength: number | undefined,
+): Record<string, string> {
+  const headers: Record<string, string> = { host };
+  for (const name of UPSTREAM_HEADERS) {
+    const value = from[name];
+    if (typeof value === 'string') headers[name] = value;
+  }
+  // Compressed events could not be watched, and cost time to the first token.
+  headers['accept-encoding'] = 'identity';
+  if (bodyLength !== undefined) headers['content-length'] = String(bodyLength);
+  headers[credential.header] = credential.value;
+  return headers;
+}
+
+/** The answer's headers for the caller, as name, value, name, value, …; without content-length. */
+export function callerHeaders(rawHeaders: readonly string[]): string[] {
+  const named = connectionNames(rawHeaders);
+  const headers: string[] = [];
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    const lower = name.toLowerCase();
+    if (NOT_FOR_CALLERS.has(lower) || lower.startsWith('x-balancer-') || named.includes(lower)) continue;
+    headers.push(name, rawHeaders[i + 1] ?? '');
+  }
+  return headers;
+}
+
+/** The headers that `Connection` declares hop-by-hop (RFC 9110 §7.6.1). */
+function connectionNames(rawHeaders: readonly string[]): readonly string[] {
+  const named: string[] = [];
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    if (rawHeaders[i]?.toLowerCase() !== 'connection') continue;
+    const value = rawHeaders[i + 1] ?? '';
+    if (value === 'keep-alive' || value === 'close') continue;
+    named.push(...value.split(',').map((token) => token.trim().toLowerCase()));
+  }
+  return named;
+}

@@ -1,0 +1,162 @@
+/**
+ * Reads on from the headers to the point where it is known whether this answer is to be given: for an event stream its
+ * first bytes; for everything else the whole body, as long as it is small. What was read is held, byte for byte.
+ * Until then a failure is still another backend's chance; after it there is none.
+ */
+import type { IncomingMessage } from 'node:http';
+import { classify, needsBody, type Outcome } from '../balancer/outcome.ts';
+import type { Answer, Failed } from './forward.ts';
+import { isEventStream } from './sse.ts';
+
+/** `isWhole`: `held` is the complete body. */
+export interface Peeked {
+  readonly kind: 'commit';
+  readonly held: readonly Buffer[];
+  readonly isWhole: boolean;
+}
+
+/** A failed attempt that came with an answer, kept in case nobody does better. `bytes`: its complete body. */
+export interface KeptAnswer {
+  readonly status: number;
+  readonly rawHeaders: readonly string[];
+  readonly bytes: Buffer;
+}
+
+export interface PeekFailed extends Failed {
+  readonly kept?: KeptAnswer;
+}
+
+export interface PeekLimits {
+  /** Held at most, per answer. */
+  readonly holdBytes: number;
+  /** An error's body may take this long: it is awaited for its code only. */
+  readonly errorBodyMs: number;
+  /** Any other body may be silent this long. */
+  readonly idleMs: number;
+  /** After this silence an event stream's headers go out, so that nothing on the way gives up on it. */
+  readonly streamSilenceMs: number;
+}
+
+/** Settles for whatever the backend does; never touches the caller's response. */
+export async function peek(
+  answer: Answer,
+  limits: PeekLimits,
+  signal: AbortSignal,
+  wallClockMs: () => number,
+): Promise<Peeked | PeekFailed> {
+  if (needsBody(answer.status)) return peekError(answer, limits, signal, wallClockMs);
+  const isStream = isEventStream(answer.header);
+  const read = await readAhead(answer.body, signal, {
+    stopAtFirst: isStream,
+    holdBytes: limits.holdBytes,
+    totalMs: Number.POSITIVE_INFINITY,
+    idleMs: isStream ? limits.streamSilenceMs : limits.idleMs,
+  });
+  if (read.ended === 'silent' && isStream) return { kind: 'commit', held: read.held, isWhole: false };
+  if (read.ended === 'whole' || read.ended === 'held') {
+    return { kind: 'commit', held: read.held, isWhole: read.ended === 'whole' };
+  }
+  answer.body.destroy();
+  return { kind: 'failed', outcome: lost(read.ended) };
+}
+
+/** An error is classified by its code, and delivered, if at all, only when it arrived whole. */
+async function peekError(
+  answer: Answer,
+  limits: PeekLimits,
+  signal: AbortSignal,
+  wallClockMs: () => number,
+): Promise<Peeked | PeekFailed> {
+  const { status, header, rawHeaders } = answer;
+  if (status === 429) {
+    // Its headers say it all, and the next backend should hear of it at once.
+    discard(answer.body, limits.errorBodyMs);
+    return { kind: 'failed', outcome: classify({ status, header, bodyText: () => '' }, wallClockMs()) };
+  }
+  const read = await readAhead(answer.body, signal, {
+    stopAtFirst: false,
+    holdBytes: limits.holdBytes,
+    totalMs: limits.errorBodyMs,
+    idleMs: Number.POSITIVE_INFINITY,
+  });
+  if (read.ended === 'aborted') {
+    answer.body.destroy();
+    return { kind: 'failed', outcome: { kind: 'abandoned' } };
+  }
+  const isWhole = read.ended === 'whole';
+  const bytes = Buffer.concat(read.held);
+  const outcome = classify({ status, header, bodyText: () => (isWhole ? bytes.toString('utf8') : '') }, wallClockMs());
+  if (outcome.kind === 'refused' && (isWhole || read.ended === 'held')) {
+    return { kind: 'commit', held: read.held, isWhole };
+  }
+  if (!isWhole) answer.body.destroy();
+  // A refusal that was cut says nothing: the backend broke while it spoke.
+  if (outcome.kind === 'refused') return { kind: 'failed', outcome: lost(read.ended) };
+  return isWhole ? { kind: 'failed', outcome, kept: { status, rawHeaders, bytes } } : { kind: 'failed', outcome };
+}
+
+/** Reads a body to its end, so that its connection can be used again; one that takes too long loses it. */
+function discard(body: IncomingMessage, withinMs: number): void {
+  const timer = setTimeout(() => body.destroy(), withinMs);
+  body.on('close', () => clearTimeout(timer)).resume();
+}
+
+function lost(ended: Ended): Outcome {
+  if (ended === 'aborted') return { kind: 'abandoned' };
+  return { kind: 'failed', cause: ended === 'silent' ? 'header-timeout' : 'reset' };
+}
+
+/** whole: it ended as it should. held: enough was read, more is to come. */
+type Ended = 'whole' | 'held' | 'cut' | 'silent' | 'aborted';
+
+interface ReadAhead {
+  readonly stopAtFirst: boolean;
+  readonly holdBytes: number;
+  readonly totalMs: number;
+  readonly idleMs: number;
+}
+
+/** Reads up to the point that `plan` names, and leaves the body paused. */
+function readAhead(
+  body: IncomingMessage,
+  signal: AbortSignal,
+  plan: ReadAhead,
+): Promise<{ readonly held: readonly Buffer[]; readonly ended: Ended }> {
+  return new Promise((resolve) => {
+    const held: Buffer[] = [];
+    let size = 0;
+    const timer = setTimeout(() => finish('silent'), Math.min(plan.totalMs, plan.idleMs));
+
+    function onData(chunk: Buffer): void {
+      held.push(chunk);
+      size += chunk.length;
+      if (plan.stopAtFirst || size > plan.holdBytes) return finish('held');
+      if (plan.totalMs === Number.POSITIVE_INFINITY) timer.refresh();
+    }
+
+    function onEnd(): void {
+      finish('whole');
+    }
+
+    function onClose(): void {
+      finish('cut');
+    }
+
+    function onAbort(): void {
+      finish('aborted');
+    }
+
+    function finish(ended: Ended): void {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      body.off('data', onData).off('end', onEnd).off('close', onClose);
+      if (ended === 'held' || ended === 'silent') body.pause();
+      resolve({ held, ended });
+    }
+
+    // `close` without `end` is a cut, whether or not an `error` comes with it.
+    body.on('data', onData).on('end', onEnd).on('close', onClose);
+    signal.addEventListener('abort', onAbort);
+    if (signal.aborted) onAbort();
+  });
+}

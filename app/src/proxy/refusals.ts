@@ -1,0 +1,149 @@
+/**
+ * What a caller is told, in words: every refusal of the front door, and the one answer when no backend gave any.
+ */
+import type { Refusal } from '../balancer/failover.ts';
+import { BARE_OPERATIONS } from './front-door.ts';
+import { printable, type ProxyError } from './proxy-error.ts';
+
+export const WEBSOCKET: ProxyError = {
+  code: 'websocket_not_supported',
+  message: 'WebSocket connections are not served here. Use the HTTP API; streamed answers come as server-sent events.',
+};
+
+export const PATH_ERRORS = {
+  invalid: {
+    code: 'invalid_path',
+    message: 'The path has dot segments, encoded separators or control characters. Send it plainly.',
+  },
+  unknown: {
+    code: 'unknown_path',
+    message:
+      'Nothing is served at this path. Served are /openai/deployments/{deployment}/…?api-version=… (AzureOpenAI ' +
+      'clients), /openai/v1/…, /v1/… and /{operation} (OpenAI clients), where operation is one of ' +
+      `${BARE_OPERATIONS.join(', ')}; and /healthz, /readyz, /status.`,
+  },
+} as const satisfies Readonly<Record<string, ProxyError>>;
+
+export const METHOD_NOT_ALLOWED: ProxyError = {
+  code: 'method_not_allowed',
+  message: 'Only GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS are served.',
+  headers: { allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' },
+};
+
+export const COMPRESSED_BODY: ProxyError = {
+  code: 'invalid_content_encoding',
+  message: 'Compressed request bodies are not accepted. Send the body without Content-Encoding.',
+};
+
+export const CREDENTIAL_ERRORS = {
+  missing: {
+    code: 'missing_credential',
+    message:
+      'No credential was sent. Send your client key of this balancer in the header api-key, or as Authorization: ' +
+      'Bearer; in an OpenAI client it goes where the API key goes.',
+    headers: { 'www-authenticate': 'Bearer' },
+  },
+  unknown: {
+    code: 'unknown_credential',
+    message:
+      'The credential is not known here. Send a client key of this balancer (one of CLIENT_API_KEYS), not the key of ' +
+      'an Azure OpenAI resource.',
+    headers: { 'www-authenticate': 'Bearer' },
+  },
+} as const satisfies Readonly<Record<string, ProxyError>>;
+
+export const TOO_MANY_REQUESTS_IN_FLIGHT: ProxyError = {
+  code: 'too_many_requests_in_flight',
+  message: 'As many requests are in flight here as may be (MAX_CONCURRENT_REQUESTS). Try again in a moment.',
+  headers: { 'retry-after': '1' },
+};
+
+export const BODY_ERRORS = {
+  'too-large': {
+    code: 'body_too_large',
+    message: 'The request body is larger than this balancer takes (MAX_BODY_BYTES). Send less at once.',
+  },
+  'no-room': {
+    code: 'too_many_bytes_buffered',
+    message: 'The request bodies held here fill what may be held (MAX_BUFFERED_BYTES). Try again in a moment.',
+    headers: { 'retry-after': '1' },
+  },
+  'too-slow': {
+    code: 'body_timeout',
+    message: 'The request body stopped coming. Send it again, whole.',
+  },
+} as const satisfies Readonly<Record<string, ProxyError>>;
+
+export const INTERNAL: ProxyError = {
+  code: 'internal_error',
+  message: 'The balancer failed on this request. Try again; if it happens again, its log has the reason.',
+};
+
+/** Recoveries further off than this are not worth a client's waiting: SDKs ignore them and come back too early. */
+const WORTH_WAITING_MS = 60_000;
+/** When no backend said when it recovers. */
+const UNKNOWN_RECOVERY_MS = 1000;
+
+/**
+ * The error for a refusal that has no upstream answer.
+ * @param now clock ms; @param random numbers in [0, 1), to spread those who come back
+ */
+export function refusalError(
+  refusal: Exclude<Refusal, { readonly kind: 'verbatim' }>,
+  deployment: string,
+  now: number,
+  random: () => number,
+): ProxyError {
+  switch (refusal.kind) {
+    case 'throttled':
+      return throttled((refusal.recoversAt ?? now + UNKNOWN_RECOVERY_MS) - now, random);
+    case 'missing':
+      return {
+        code: 'DeploymentNotFound',
+        message:
+          `No backend has a deployment named "${printable(deployment)}". Deploy it, or map the name with ` +
+          'DEPLOYMENT_ALIASES or BACKEND_n_DEPLOYMENTS. A deployment made in the last 5 minutes may need a moment.',
+      };
+    case 'unauthorized':
+      return {
+        code: 'backend_auth_failed',
+        message:
+          "Every backend refused the balancer's own credential. Its operator must check BACKEND_n_APIKEY, or the role " +
+          'Cognitive Services OpenAI User of its managed identity; each backend is tried again every minute.',
+      };
+    case 'no-credential':
+      return {
+        code: 'identity_unavailable',
+        message:
+          'The managed identity of the balancer gives no token yet. In the first minutes after a deployment this ' +
+          'passes by itself; else its operator must check AZURE_CLIENT_ID and the identity.',
+        headers: { 'retry-after': '5' },
+      };
+    case 'timeout':
+      return {
+        code: 'backends_timed_out',
+        message: 'No backend answered in time (HTTP_TIMEOUT_SECONDS). Try again, or ask for less at once.',
+      };
+    case 'unreachable':
+      return {
+        code: 'backends_unreachable',
+        message: 'No backend could be reached, or each broke off before it answered. Try again in a moment.',
+        headers: { 'retry-after': '1' },
+      };
+    default:
+      return refusal satisfies never;
+  }
+}
+
+function throttled(leftMs: number, random: () => number): ProxyError {
+  // Up to a tenth later than the earliest recovery, never before it.
+  const waitMs = Math.max(1, Math.ceil(leftMs * (1 + random() / 10)));
+  const seconds = Math.ceil(waitMs / 1000);
+  const headers: Record<string, string> = { 'retry-after-ms': String(waitMs), 'retry-after': String(seconds) };
+  if (waitMs > WORTH_WAITING_MS) headers['x-should-retry'] = 'false';
+  return {
+    code: 'all_backends_throttled',
+    message: `Every backend that serves this deployment is out of quota. The first recovers in ${seconds} s: try again then.`,
+    headers,
+  };
+}

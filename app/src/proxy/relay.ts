@@ -1,0 +1,216 @@
+/**
+ * Gives a committed answer to the caller: whole when it was read whole, else as a stream with back-pressure.
+ * Of an event stream only complete events go out, so that a cut upstream leaves no half event behind, and keep-alives
+ * and the in-band error always stand between two events. The bytes are the backend's own.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Outcome } from '../balancer/outcome.ts';
+import { callerHeaders } from './headers.ts';
+import { errorEvent, type ErrorCode } from './proxy-error.ts';
+import { completeEventsLength, isEventStream, KEEP_ALIVE } from './sse.ts';
+
+/** What is given: an upstream answer, or one that was kept. `body` is absent when `held` is all of it. */
+export interface Relayed {
+  readonly status: number;
+  readonly rawHeaders: readonly string[];
+  readonly header: (name: string) => string | undefined;
+  readonly held: readonly Buffer[];
+  readonly body?: IncomingMessage;
+}
+
+export interface RelayLimits {
+  /** An upstream, or a caller who takes nothing, may be silent this long. */
+  readonly idleMs: number;
+  readonly keepAliveMs: number;
+}
+
+/** Thrown into the stream from outside, with the error that the caller is told in-band. */
+export class StreamEnd extends Error {
+  override readonly name = 'StreamEnd';
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** An event that is longer than this goes out in parts. */
+const LONGEST_HELD_EVENT = 65_536;
+
+/** Clock ms; coarse is enough. */
+type Now = () => number;
+
+/**
+ * @param own headers that say what the balancer did, as name, value, name, value, …
+ * @param signal aborted when the caller left, or with a StreamEnd
+ */
+export function relay(
+  relayed: Relayed,
+  own: readonly string[],
+  res: ServerResponse,
+  limits: RelayLimits,
+  signal: AbortSignal,
+  now: Now,
+): Promise<Outcome> {
+  const headers = callerHeaders(relayed.rawHeaders);
+  for (const text of own) headers.push(text);
+  if (relayed.body === undefined) return relayWhole(relayed, headers, res, signal);
+  const { status, header, held, body } = relayed;
+  const isEvents = isEventStream(header);
+  const length = header('content-length');
+  // Keep-alives and an in-band error would be beyond it.
+  if (length !== undefined && !isEvents) headers.push('content-length', length);
+  res.writeHead(status, headers);
+  return new Promise((resolve) => {
+    new RelayedStream({ status, body, isEvents, res, limits, signal, now, resolve }).start(held);
+  });
+}
+
+/** One write for headers and body. */
+function relayWhole(relayed: Relayed, headers: string[], res: ServerResponse, signal: AbortSignal): Promise<Outcome> {
+  const { status, held } = relayed;
+  const [only] = held;
+  const bytes = held.length === 1 && only !== undefined ? only : Buffer.concat(held);
+  const length = bytes.length > 0 || hasBody(res, status) ? String(bytes.length) : relayed.header('content-length');
+  if (length !== undefined && status !== 204) headers.push('content-length', length);
+  if (signal.aborted) return Promise.resolve({ kind: 'abandoned' });
+  res.writeHead(status, headers);
+  res.end(bytes);
+  return Promise.resolve({ kind: status < 400 ? 'served' : 'refused', status });
+}
+
+/** HEAD and 304 may say the length of a body that they do not carry. */
+function hasBody(res: ServerResponse, status: number): boolean {
+  return res.req.method !== 'HEAD' && status !== 204 && status !== 304;
+}
+
+interface StreamParts {
+  readonly status: number;
+  readonly body: IncomingMessage;
+  readonly isEvents: boolean;
+  readonly res: ServerResponse;
+  readonly limits: RelayLimits;
+  readonly signal: AbortSignal;
+  readonly now: Now;
+  readonly resolve: (outcome: Outcome) => void;
+}
+
+/** One body on its way. A class, because there may be thousands: methods are shared, closures are not. */
+class RelayedStream {
+  private readonly parts: StreamParts;
+  /** The beginning of an event whose end has not come yet. */
+  private tail: Buffer | undefined;
+  /** What went out ends with a complete event. */
+  private isAtBoundary = true;
+  private isPaused = false;
+  private movedAt: number;
+  private wroteAt: number;
+  private readonly timer: NodeJS.Timeout;
+
+  constructor(parts: StreamParts) {
+    this.parts = parts;
+    this.movedAt = parts.now();
+    this.wroteAt = this.movedAt;
+    const { limits, isEvents } = parts;
+    this.timer = setInterval(this.onTick, isEvents ? Math.min(limits.keepAliveMs, limits.idleMs) : limits.idleMs);
+  }
+
+  start(held: readonly Buffer[]): void {
+    const { body, res, signal } = this.parts;
+    body.on('data', this.onData).on('end', this.onEnd).on('close', this.onClose);
+    res.on('drain', this.onDrain);
+    signal.addEventListener('abort', this.onAbort);
+    if (signal.aborted) return this.onAbort();
+    if (body.destroyed && !body.readableEnded) return this.onClose();
+    if (held.length === 0) res.flushHeaders();
+    for (const chunk of held) this.onData(chunk);
+    // Reading ahead paused it; a caller who is slow already keeps it so.
+    if (!this.isPaused) body.resume();
+  }
+
+  private readonly onData = (chunk: Buffer): void => {
+    this.movedAt = this.parts.now();
+    if (!this.parts.isEvents) return this.write(chunk);
+    const bytes = this.tail === undefined ? chunk : Buffer.concat([this.tail, chunk]);
+    const complete = bytes.length > LONGEST_HELD_EVENT ? bytes.length : completeEventsLength(bytes);
+    this.tail = complete === bytes.length ? undefined : bytes.subarray(complete);
+    if (complete === 0) return;
+    this.isAtBoundary = completeEventsLength(bytes.subarray(Math.max(0, complete - 3), complete)) > 0;
+    this.write(complete === bytes.length ? bytes : bytes.subarray(0, complete));
+  };
+
+  private write(bytes: Buffer): void {
+    this.wroteAt = this.movedAt;
+    if (this.parts.res.write(bytes)) return;
+    this.isPaused = true;
+    this.parts.body.pause();
+  }
+
+  private readonly onDrain = (): void => {
+    this.isPaused = false;
+    this.movedAt = this.parts.now();
+    this.parts.body.resume();
+  };
+
+  private readonly onEnd = (): void => {
+    const { res, status } = this.parts;
+    // The last event of some backends lacks its blank line.
+    if (this.tail === undefined) res.end();
+    else res.end(this.tail);
+    this.finish({ kind: status < 400 ? 'served' : 'refused', status });
+  };
+
+  /** `close` without `end`: the upstream broke. */
+  private readonly onClose = (): void => {
+    this.breakOff('stream_broken', 'The backend broke off in the middle of its answer. Send the request again.');
+    this.finish({ kind: 'broken', cause: 'reset' });
+  };
+
+  private readonly onAbort = (): void => {
+    const reason: unknown = this.parts.signal.reason;
+    if (reason instanceof StreamEnd) this.breakOff(reason.code, reason.message);
+    this.finish({ kind: 'abandoned' });
+    this.parts.body.destroy();
+  };
+
+  private readonly onTick = (): void => {
+    const { isEvents, limits, now, res } = this.parts;
+    const at = now();
+    // The timer may fire a little early by this clock.
+    if (at - this.movedAt >= limits.idleMs - 5) return this.onIdle();
+    if (isEvents && !this.isPaused && this.isAtBoundary && at - this.wroteAt >= limits.keepAliveMs - 5) {
+      this.wroteAt = at;
+      res.write(KEEP_ALIVE);
+    }
+  };
+
+  private onIdle(): void {
+    if (this.isPaused) {
+      // It is the caller who takes nothing; there is no use in telling it.
+      this.finish({ kind: 'abandoned' });
+      this.parts.res.destroy();
+    } else {
+      this.breakOff('stream_idle', 'The backend fell silent in the middle of its answer. Send the request again.');
+      this.finish({ kind: 'broken', cause: 'idle' });
+    }
+    this.parts.body.destroy();
+  }
+
+  /** An answer that is not complete never ends as if it were: the last chunk is missing, or some of the length. */
+  private breakOff(code: ErrorCode, message: string): void {
+    const { isEvents, res } = this.parts;
+    if (isEvents) res.write(`${this.isAtBoundary ? '' : '\n\n'}${errorEvent({ code, message })}`);
+    const { socket } = res;
+    socket?.destroySoon();
+  }
+
+  private finish(outcome: Outcome): void {
+    const { body, res, signal, resolve } = this.parts;
+    clearInterval(this.timer);
+    body.off('data', this.onData).off('end', this.onEnd).off('close', this.onClose);
+    res.off('drain', this.onDrain);
+    signal.removeEventListener('abort', this.onAbort);
+    resolve(outcome);
+  }
+}

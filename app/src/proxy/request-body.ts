@@ -1,0 +1,93 @@
+/**
+ * Reads a request's body once, whole, as raw bytes: it is replayed byte for byte at every attempt.
+ * Bounded three ways: by its own size, by all bodies held together, and by how long a sender may pause.
+ */
+import type { IncomingMessage } from 'node:http';
+import { NO_BODY } from './front-door.ts';
+
+export type BodyRead =
+  | { readonly kind: 'body'; readonly bytes: Buffer }
+  | { readonly kind: 'too-large' | 'no-room' | 'too-slow' | 'gone' };
+
+/** Counts the bytes of all held bodies. */
+export interface ByteBudget {
+  /** False, and nothing is taken, when there is no room. */
+  take(bytes: number): boolean;
+  give(bytes: number): void;
+  readonly taken: number;
+}
+
+export function createByteBudget(mostBytes: number): ByteBudget {
+  let taken = 0;
+  return {
+    take(bytes) {
+      if (taken + bytes > mostBytes) return false;
+      taken += bytes;
+      return true;
+    },
+    give(bytes) {
+      taken -= bytes;
+    },
+    get taken() {
+      return taken;
+    },
+  };
+}
+
+export interface BodyLimits {
+  readonly mostBytes: number;
+  /** A sender may be silent this long between two pieces. */
+  readonly idleMs: number;
+}
+
+/**
+ * On `body` the caller of this owes `budget.give(bytes.length)`; on all else nothing stays taken, and what is still to
+ * come of the body has not been read.
+ */
+export function readBody(req: IncomingMessage, budget: ByteBudget, limits: BodyLimits): Promise<BodyRead> {
+  const declared = req.headers['content-length'];
+  if (declared === undefined && req.headers['transfer-encoding'] === undefined) {
+    return Promise.resolve({ kind: 'body', bytes: NO_BODY });
+  }
+  if (declared !== undefined && Number(declared) > limits.mostBytes) return Promise.resolve({ kind: 'too-large' });
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const timer = setTimeout(() => finish({ kind: 'too-slow' }), limits.idleMs);
+
+    function onData(chunk: Buffer): void {
+      timer.refresh();
+      if (size + chunk.length > limits.mostBytes) return finish({ kind: 'too-large' });
+      if (!budget.take(chunk.length)) return finish({ kind: 'no-room' });
+      size += chunk.length;
+      chunks.push(chunk);
+    }
+
+    function onEnd(): void {
+      const [only] = chunks;
+      finish({ kind: 'body', bytes: chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, size) });
+    }
+
+    function onGone(): void {
+      finish({ kind: 'gone' });
+    }
+
+    function finish(read: BodyRead): void {
+      clearTimeout(timer);
+      req.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone);
+      if (read.kind !== 'body') {
+        budget.give(size);
+        req.pause();
+        // A caller that vanishes makes the request fail once more; nobody else listens.
+        req.on('error', ignore);
+      }
+      resolve(read);
+    }
+
+    req.on('data', onData).on('end', onEnd).on('error', onGone).on('close', onGone);
+  });
+}
+
+function ignore(): void {
+  // The request is over; see above.
+}

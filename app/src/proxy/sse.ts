@@ -1,0 +1,29 @@
+/**
+ * Server-sent events as bytes: where one ends. Nothing is decoded, so that nothing can be changed on the way.
+ * An event ends with a blank line; lines end with LF or CRLF (no backend ends them with a lone CR).
+ */
+
+/** What a caller is sent while an upstream is silent. A comment: every client ignores it. */
+export const KEEP_ALIVE = Buffer.from(': keep-alive\n');
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+/** True for server-sent events that can be read: a compressed stream is as opaque as any other body. */
+export function isEventStream(header: (name: string) => string | undefined): boolean {
+  const encoding = header('content-encoding');
+  const isPlain = encoding === undefined || encoding.toLowerCase() === 'identity';
+  return isPlain && /^text\/event-stream\s*(?:;|$)/i.test(header('content-type') ?? '');
+}
+
+/** Length of the part of these bytes up to and with their last complete event; 0 when there is none. */
+export function completeEventsLength(bytes: Buffer): number {
+  let from = bytes.length - 1;
+  while (from > 0) {
+    const lf = bytes.lastIndexOf(LF, from);
+    if (lf < 1) return 0;
+    if (bytes[lf - 1] === LF || (bytes[lf - 1] === CR && bytes[lf - 2] === LF)) return lf + 1;
+    from = lf - 1;
+  }
+  return 0;
+}

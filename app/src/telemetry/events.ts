@@ -1,0 +1,56 @@
+/**
+ * All that is worth telling. Log, metrics and status are folds over these events, so that they cannot disagree.
+ * No event holds a body, a credential or a query string.
+ */
+import type { StateChange } from '../balancer/pool.ts';
+import type { Outcome } from '../balancer/outcome.ts';
+
+export type ProxyEvent =
+  | {
+      readonly kind: 'attempt-started';
+      readonly requestId: string;
+      readonly backend: string;
+      /** Origin and path. */
+      readonly url: string;
+      readonly deployment: string;
+      /** 1 for the first attempt of the request. */
+      readonly attempt: number;
+      readonly probe: boolean;
+    }
+  | {
+      readonly kind: 'attempt-ended';
+      readonly requestId: string;
+      readonly backend: string;
+      readonly deployment: string;
+      readonly outcome: Outcome;
+      readonly durationMs: number;
+    }
+  | {
+      readonly kind: 'request-finished';
+      readonly requestId: string;
+      readonly client: string;
+      readonly method: string;
+      readonly path: string;
+      readonly operation: string;
+      readonly deployment: string;
+      readonly status: number;
+      /** delivered: to its end. broken: in the middle. abandoned: the caller left. refused: an error of our own. */
+      readonly ending: 'delivered' | 'broken' | 'abandoned' | 'refused';
+      /** The code of an error made here. */
+      readonly code?: string;
+      readonly backend?: string;
+      readonly attempts: number;
+      readonly trace: string;
+      readonly durationMs: number;
+    }
+  | { readonly kind: 'state-changed'; readonly change: StateChange; readonly now: number }
+  | { readonly kind: 'notice'; readonly level: 'info' | 'warning' | 'error'; readonly text: string };
+
+export type Observe = (event: ProxyEvent) => void;
+
+/** One observer out of several. */
+export function observeAll(observers: readonly Observe[]): Observe {
+  return (event) => {
+    for (const observe of observers) observe(event);
+  };
+}

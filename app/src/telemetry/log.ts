@@ -1,0 +1,113 @@
+/**
+ * The log: one line an attempt, one a finished request, one a change of a backend's state, as text or JSON.
+ * Lines are gathered for some milliseconds and written together; a full or closed pipe never stops traffic.
+ */
+import { describeState } from './state-words.ts';
+import type { Observe, ProxyEvent } from './events.ts';
+
+/** Where lines go: process.stdout, or a list in a test. */
+export type WriteText = (text: string) => void;
+
+type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
+
+interface Line {
+  readonly level: 'info' | 'warning' | 'error';
+  /** What a person reads first. */
+  readonly text: string;
+  readonly fields: Fields;
+}
+
+/** Turns events into lines. `wallClock` stamps the JSON ones; a log stream stamps text by itself. */
+export function createLog(format: 'text' | 'json', write: WriteText, wallClock: () => Date): Observe {
+  return (event) => {
+    const line = lineOf(event);
+    if (line === undefined) return;
+    write(format === 'json' ? jsonLine(line, event.kind, wallClock()) : textLine(line));
+  };
+}
+
+/** Writes gathered texts together, at the latest after so many milliseconds. `flush` writes what is left, now. */
+export function gather(write: WriteText, withinMs: number): { readonly write: WriteText; readonly flush: () => void } {
+  let gathered = '';
+  let timer: NodeJS.Timeout | undefined;
+
+  function flush(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    const text = gathered;
+    gathered = '';
+    if (text !== '') write(text);
+  }
+
+  return {
+    write(text) {
+      gathered += text;
+      timer ??= setTimeout(flush, withinMs).unref();
+    },
+    flush,
+  };
+}
+
+function lineOf(event: ProxyEvent): Line | undefined {
+  switch (event.kind) {
+    case 'attempt-started': {
+      const { backend, deployment, attempt, probe, requestId } = event;
+      return info(`Proxying to ${event.url}`, {
+        backend,
+        deployment,
+        attempt,
+        ...(probe ? { probe } : {}),
+        request: requestId,
+      });
+    }
+    case 'attempt-ended':
+      return undefined; // Told by the request's own line, in its trace.
+    case 'request-finished': {
+      const { method, path, status, ending, code, client, operation, deployment, backend, attempts, trace } = event;
+      const text = `${method} ${path} ${status}${ending === 'delivered' ? '' : ` ${ending}`}`;
+      const fields = { code, backend, attempts, trace, deployment, operation, client };
+      const ms = Math.round(event.durationMs * 10) / 10;
+      const line = { text, fields: { ...fields, ms, request: event.requestId } };
+      return { level: ending === 'broken' || status >= 500 ? 'warning' : 'info', ...line };
+    }
+    case 'state-changed': {
+      const { change, now } = event;
+      const who = change.deployment === undefined ? change.backend.name : `${change.backend.name}/${change.deployment}`;
+      const text = `Backend ${who} ${describeState(change.to, now)}`;
+      return {
+        level: change.to.kind === 'quarantined' ? 'error' : 'info',
+        text,
+        fields: { backend: change.backend.name, deployment: change.deployment, state: change.to.kind },
+      };
+    }
+    case 'notice':
+      return { level: event.level, text: event.text, fields: {} };
+    default:
+      return event satisfies never;
+  }
+}
+
+function info(text: string, fields: Fields): Line {
+  return { level: 'info', text, fields };
+}
+
+function textLine({ level, text, fields }: Line): string {
+  let line = level === 'info' ? oneLine(text) : `${level.toUpperCase()} ${oneLine(text)}`;
+  for (const [name, value] of Object.entries(fields)) {
+    if (value !== undefined && value !== '') line += ` ${name}=${quoted(String(value))}`;
+  }
+  return `${line}\n`;
+}
+
+function jsonLine({ level, text, fields }: Line, kind: string, at: Date): string {
+  return `${JSON.stringify({ time: at.toISOString(), level, kind, text, ...fields })}\n`;
+}
+
+function quoted(value: string): string {
+  return /^[\x21\x23-\x7e]+$/.test(value) ? value : JSON.stringify(oneLine(value));
+}
+
+/** Control characters, in what a stranger chose, could forge a line or drive a terminal. */
+function oneLine(text: string): string {
+  return /^[\x20-\x7e]*$/.test(text) ? text : text.replaceAll(/[^\x20-\x7e]/g, '?');
+}
