@@ -1,0 +1,72 @@
+/**
+ * `npm start`: the balancer with the backends that are configured, or, when there are none, with three simulated
+ * resources beside it and a few lines that tell what to try.
+ */
+import { startFleet, smallFleet, type Fleet } from '../simulator/fleet.ts';
+import { backendSettings, startBalancerProcess } from './balancer-process.ts';
+
+/** The simulator's own ports, so that `npm run simulator -- throttle openai1 30s` finds them. */
+const FIRST_PORT = 8101;
+
+const isConfigured = Object.keys(process.env).some((name) => /^BACKEND_\d+_/.test(name) && process.env[name] !== '');
+await (isConfigured ? run(process.env, undefined) : runSimulated());
+
+async function runSimulated(): Promise<void> {
+  const options = smallFleet();
+  const fleet = await startFleet(options.map((option, index) => ({ ...option, port: FIRST_PORT + index }))).catch(
+    (error: unknown) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      process.stderr.write(
+        `The simulated resources need the ports ${FIRST_PORT} to ${FIRST_PORT + options.length - 1}: ${reason}\n` +
+          'Is another one running? End it, or set BACKEND_1_URL, BACKEND_2_URL, … to real resources.\n',
+      );
+      return undefined;
+    },
+  );
+  if (fleet === undefined) {
+    process.exitCode = 1;
+    return;
+  }
+  const resources = fleet.resources.map(({ url }, index) => ({ url, apiKey: options[index]?.apiKey ?? '' }));
+  // The names that older copies of the chat app ask for.
+  const settings = { DEPLOYMENT_ALIASES: 'chat=gpt-5.4-mini,embedding=text-embedding-3-large', ...process.env };
+  await run({ ...settings, ...backendSettings(resources) }, fleet);
+}
+
+async function run(settings: Readonly<Record<string, string | undefined>>, fleet: Fleet | undefined): Promise<void> {
+  const balancer = startBalancerProcess(settings, (line) => {
+    process.stdout.write(`${line}\n`);
+  });
+  // A terminal sends Ctrl-C to both; a supervisor only to this one.
+  const passOn = (signal: NodeJS.Signals): void => void balancer.process.kill(signal);
+  process.on('SIGTERM', passOn);
+  process.on('SIGINT', () => {
+    if (!process.stdout.isTTY) passOn('SIGINT');
+  });
+  balancer.listening.then(
+    (url) => {
+      if (fleet !== undefined) process.stdout.write(whatToTry(url, fleet));
+    },
+    () => undefined, // Its exit code tells.
+  );
+  process.exitCode = await balancer.ended;
+  await fleet?.close();
+  process.off('SIGTERM', passOn);
+}
+
+function whatToTry(url: string, fleet: Fleet): string {
+  const resources = fleet.resources.map((resource) => `${resource.name} ${resource.url}`).join('   ');
+  return `
+  No BACKEND_n_URL is set, so three simulated Azure OpenAI resources with small quotas run beside the balancer:
+    ${resources}
+
+  Ask it (the header x-balancer-backend tells who answered; repeat it and see the failover):
+    curl -i ${url}/v1/chat/completions -H 'content-type: application/json' -H 'api-key: anything' \\
+      -d '{"model":"gpt-5.4-mini","messages":[{"role":"user","content":"hello"}]}'
+  or with an SDK:  new OpenAI({ baseURL: '${url}/v1', apiKey: 'anything' })
+  Throttle one, ask again, and look:
+    npm run simulator -- throttle openai1 30s
+    curl ${url}/status
+
+`;
+}
