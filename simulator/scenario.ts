@@ -1,0 +1,184 @@
+// The ways a simulated resource can misbehave, each by a name. Tests script them as objects; the command line and the
+// control API write them as text, `name:argument:argument`.
+
+export type Fault =
+  | {
+      readonly kind: 'status';
+      readonly status: number;
+      readonly body?: string | object;
+      readonly headers?: Readonly<Record<string, string>>;
+      /** Content-length says more than is sent: half of the body, then the socket is destroyed. */
+      readonly truncateBody?: boolean;
+      /** Half of the body, then silence. */
+      readonly stallBody?: boolean;
+    }
+  | {
+      readonly kind: 'throttle';
+      readonly retryAfterMs?: number;
+      /** Laid over the usual headers of a 429; undefined removes one. */
+      readonly headers?: Readonly<Record<string, string | undefined>>;
+      readonly body?: ThrottleBody;
+    }
+  | { readonly kind: 'throttle-in-stream'; readonly shape: ThrottleShape }
+  /** The socket is destroyed as soon as the request's head was read; the body is not. */
+  | { readonly kind: 'refuse' }
+  /** The whole request is read, then the connection is reset (RST). */
+  | { readonly kind: 'reset-before-headers' }
+  /** RST after so many chunks; with midEvent half of the next one still goes out. */
+  | { readonly kind: 'reset-mid-stream'; readonly afterChunks: number; readonly midEvent?: boolean }
+  /** An orderly end of the connection (FIN) without the terminating chunk. */
+  | { readonly kind: 'truncated'; readonly afterChunks: number }
+  /** Silence after so many chunks, for ms, or until the connection closes. */
+  | { readonly kind: 'stall'; readonly afterChunks: number; readonly ms?: number }
+  | { readonly kind: 'slow-first-byte'; readonly ms: number }
+  | { readonly kind: 'slow-first-chunk'; readonly ms: number }
+  | { readonly kind: 'hang' }
+  | { readonly kind: 'missing-deployment' }
+  | { readonly kind: 'operation-not-supported' }
+  | { readonly kind: 'unauthorized' }
+  | { readonly kind: 'permission-denied' }
+  | { readonly kind: 'content-filter' }
+  | { readonly kind: 'gzip' }
+  | { readonly kind: 'large'; readonly bytes: number }
+  | { readonly kind: 'early-answer'; readonly status: number };
+
+export type ThrottleBody = 'tokens' | 'requests' | 'capacity';
+export type ThrottleShape = 'error-event' | 'response-failed' | 'chat-error';
+
+/** How often at most a fault is scripted by one command. */
+export const MAX_TIMES = 1000;
+
+/** How each fault is written as text; square brackets mark what may be left out. */
+export const faultForms: Readonly<Record<Fault['kind'], string>> = {
+  status: 'status:503',
+  throttle: 'throttle[:milliseconds[:tokens|requests|capacity]]',
+  'throttle-in-stream': 'throttle-in-stream[:error-event|response-failed|chat-error]',
+  refuse: 'refuse',
+  'reset-before-headers': 'reset-before-headers',
+  'reset-mid-stream': 'reset-mid-stream:chunks[:mid-event]',
+  truncated: 'truncated:chunks',
+  stall: 'stall:chunks[:milliseconds]',
+  'slow-first-byte': 'slow-first-byte:milliseconds',
+  'slow-first-chunk': 'slow-first-chunk:milliseconds',
+  hang: 'hang',
+  'missing-deployment': 'missing-deployment',
+  'operation-not-supported': 'operation-not-supported',
+  unauthorized: 'unauthorized',
+  'permission-denied': 'permission-denied',
+  'content-filter': 'content-filter',
+  gzip: 'gzip',
+  large: 'large:bytes',
+  'early-answer': 'early-answer:413',
+};
+
+/** Reads a fault written as text; undefined when there is no such fault or an argument is missing, odd or too many. */
+export function parseFault(text: string): Fault | undefined {
+  const [kind = '', ...rest] = text.split(':');
+  if (!isFaultKind(kind) || rest.length > 2) {
+    return undefined;
+  }
+  const [first, second] = rest;
+  switch (kind) {
+    case 'refuse':
+    case 'reset-before-headers':
+    case 'hang':
+    case 'missing-deployment':
+    case 'operation-not-supported':
+    case 'unauthorized':
+    case 'permission-denied':
+    case 'content-filter':
+    case 'gzip':
+      return first === undefined ? { kind } : undefined;
+    case 'status':
+    case 'early-answer':
+      return withNumber(first, second, (status) => (status >= 200 && status <= 599 ? { kind, status } : undefined));
+    case 'slow-first-byte':
+    case 'slow-first-chunk':
+      return withNumber(first, second, (ms) => ({ kind, ms }));
+    case 'truncated':
+      return withNumber(first, second, (afterChunks) => ({ kind, afterChunks }));
+    case 'large':
+      return withNumber(first, second, (bytes) => ({ kind, bytes }));
+    case 'throttle':
+      return parseThrottle(first, second);
+    case 'throttle-in-stream':
+      return parseThrottleInStream(first, second);
+    case 'stall':
+      return parseStall(first, second);
+    case 'reset-mid-stream':
+      return parseResetMidStream(first, second);
+    default:
+      return kind satisfies never;
+  }
+}
+
+function isFaultKind(kind: string): kind is Fault['kind'] {
+  return Object.hasOwn(faultForms, kind);
+}
+
+function withNumber(
+  first: string | undefined,
+  second: string | undefined,
+  make: (value: number) => Fault | undefined,
+): Fault | undefined {
+  const value = wholeNumber(first);
+  return value === undefined || second !== undefined ? undefined : make(value);
+}
+
+function parseThrottle(first: string | undefined, second: string | undefined): Fault | undefined {
+  if (first === undefined) {
+    return { kind: 'throttle' };
+  }
+  const retryAfterMs = wholeNumber(first);
+  if (retryAfterMs === undefined) {
+    return undefined;
+  }
+  switch (second) {
+    case undefined:
+      return { kind: 'throttle', retryAfterMs };
+    case 'tokens':
+    case 'requests':
+    case 'capacity':
+      return { kind: 'throttle', retryAfterMs, body: second };
+    default:
+      return undefined;
+  }
+}
+
+function parseThrottleInStream(first: string | undefined, second: string | undefined): Fault | undefined {
+  if (second !== undefined) {
+    return undefined;
+  }
+  switch (first) {
+    case undefined:
+      return { kind: 'throttle-in-stream', shape: 'error-event' };
+    case 'error-event':
+    case 'response-failed':
+    case 'chat-error':
+      return { kind: 'throttle-in-stream', shape: first };
+    default:
+      return undefined;
+  }
+}
+
+function parseStall(first: string | undefined, second: string | undefined): Fault | undefined {
+  const afterChunks = wholeNumber(first);
+  const ms = wholeNumber(second);
+  if (afterChunks === undefined || (second !== undefined && ms === undefined)) {
+    return undefined;
+  }
+  return ms === undefined ? { kind: 'stall', afterChunks } : { kind: 'stall', afterChunks, ms };
+}
+
+function parseResetMidStream(first: string | undefined, second: string | undefined): Fault | undefined {
+  const afterChunks = wholeNumber(first);
+  if (afterChunks === undefined || (second !== undefined && second !== 'mid-event')) {
+    return undefined;
+  }
+  const kind = 'reset-mid-stream';
+  return second === undefined ? { kind, afterChunks } : { kind, afterChunks, midEvent: true };
+}
+
+function wholeNumber(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : undefined;
+}

@@ -1,0 +1,206 @@
+// One simulated Azure OpenAI resource on a port of 127.0.0.1. This file owns its sockets; answering.ts decides what is
+// answered and deliver.ts writes it.
+
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { Answering } from './answering.ts';
+import { Behaviour } from './behaviour.ts';
+import { CallLog } from './call-log.ts';
+import type { Call } from './call-log.ts';
+import { CONTROL_PREFIX, handleControl } from './control.ts';
+import { deliver, pause } from './deliver.ts';
+import type { Answer } from './deliver.ts';
+import type { ResourceOptions } from './options.ts';
+import type { Fault } from './scenario.ts';
+
+export type { Call } from './call-log.ts';
+export type { DeploymentSpec, ResourceOptions } from './options.ts';
+
+export interface SimulatedResource {
+  readonly name: string;
+  /** `http://127.0.0.1:41233` */
+  readonly url: string;
+  /** The last 10,000; a call is recorded when its head arrived, its body is filled in when complete. */
+  readonly calls: readonly Call[];
+  readonly openSockets: number;
+  readonly openRequests: number;
+  /** Each applies to one following request, in order. */
+  script(...faults: Fault[]): void;
+  /** Applies to every request while no scripted one is queued. */
+  always(fault: Fault | undefined): void;
+  /** 429 for that long with honest retry-after headers, for one deployment or for all. */
+  throttle(ms: number, deployment?: string): void;
+  clearCalls(): void;
+  /** Forgets faults and throttles and starts every quota afresh. */
+  clearFaults(): void;
+  /** From now on connections are refused; those that exist are destroyed. */
+  stopListening(): Promise<void>;
+  /** On the same port again. */
+  listenAgain(): Promise<void>;
+  dropIdleSockets(): void;
+  close(): Promise<void>;
+  /** The next request whose head arrives. */
+  onceCalled(): Promise<Call>;
+}
+
+const HOST = '127.0.0.1';
+const MAX_BODY_BYTES = 64 * 1024 * 1024;
+/** Longer than any test, so that no idle socket is closed behind its back; dropIdleSockets does that on purpose. */
+const KEEP_ALIVE_MS = 300_000;
+
+export async function startResource(options: ResourceOptions): Promise<SimulatedResource> {
+  const behaviour = new Behaviour();
+  const answering = new Answering(options, behaviour);
+  const log = new CallLog();
+  const sockets = new Set<Socket>();
+  const now = options.now ?? Date.now;
+  const chunkDelayMs = options.chunkDelayMs ?? 0;
+  let openRequests = 0;
+
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0, headersTimeout: 0 }, (req, res) => {
+    if (req.url?.startsWith(CONTROL_PREFIX) === true) {
+      handleControl(req, res, resource, () => behaviour.snapshot(now()));
+      return;
+    }
+    serve(req, res);
+  });
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+
+  function serve(req: IncomingMessage, res: ServerResponse): void {
+    const fault = behaviour.nextFault();
+    const call = log.add(req, fault?.kind);
+    openRequests += 1;
+    res.once('close', () => {
+      openRequests -= 1;
+    });
+    if (fault?.kind === 'refuse') {
+      req.socket.destroy();
+      return;
+    }
+    if (fault?.kind === 'early-answer') {
+      send(res, answering.earlyAnswer(fault.status, req.headers), undefined);
+      return;
+    }
+    readBody(req, (body) => {
+      if (body === undefined) {
+        send(res, answering.bodyTooLarge(req.headers), undefined);
+        return;
+      }
+      log.complete(call, body);
+      answerRead({ req, res, body, fault });
+    });
+  }
+
+  function answerRead(read: ReadRequest): void {
+    const { req, res, fault } = read;
+    if (fault?.kind === 'hang') {
+      return;
+    }
+    if (fault?.kind === 'reset-before-headers') {
+      req.socket.resetAndDestroy();
+      return;
+    }
+    if (fault?.kind === 'slow-first-byte') {
+      void pause(res, fault.ms).then((isOpen) => isOpen && answer(read)); // pause never rejects
+      return;
+    }
+    answer(read);
+  }
+
+  function answer({ req, res, body, fault }: ReadRequest): void {
+    const { method = '', url = '', headers } = req;
+    const answered = answering.answer({ method, url, headers, body, fault });
+    if (answered instanceof Promise) {
+      void answered.then((late) => send(res, late, fault)); // reading a form never rejects
+    } else {
+      send(res, answered, fault);
+    }
+  }
+
+  function send(res: ServerResponse, answered: Answer, fault: Fault | undefined): void {
+    if (!res.destroyed) {
+      void deliver(res, answered, fault, chunkDelayMs); // deliver never rejects: a closed response ends it
+    }
+  }
+
+  async function listen(port: number): Promise<number> {
+    server.listen(port, HOST);
+    await once(server, 'listening'); // rejects with the server's error, such as EADDRINUSE
+    const address = server.address();
+    return typeof address === 'object' && address !== null ? address.port : port;
+  }
+
+  async function stop(): Promise<void> {
+    if (!server.listening) {
+      return;
+    }
+    const closed = once(server, 'close');
+    server.close();
+    for (const socket of sockets) {
+      socket.destroy();
+    }
+    await closed;
+  }
+
+  const port = await listen(options.port ?? 0);
+  const resource: SimulatedResource = {
+    name: options.name,
+    url: `http://${HOST}:${port}`,
+    get calls() {
+      return log.calls;
+    },
+    get openSockets() {
+      return sockets.size;
+    },
+    get openRequests() {
+      return openRequests;
+    },
+    script: (...faults) => behaviour.script(faults),
+    always: (fault) => behaviour.always(fault),
+    throttle: (ms, deployment) => behaviour.throttle(now() + ms, deployment),
+    clearCalls: () => log.clear(),
+    clearFaults: () => behaviour.clear(),
+    stopListening: stop,
+    async listenAgain() {
+      await listen(port);
+    },
+    dropIdleSockets: () => server.closeIdleConnections(),
+    close: stop,
+    onceCalled: () => log.next(),
+  };
+  return resource;
+}
+
+interface ReadRequest {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly body: Buffer;
+  readonly fault: Fault | undefined;
+}
+
+/** Calls back once with the whole body, or undefined when it is too large; never when the caller goes away before. */
+function readBody(req: IncomingMessage, onRead: (body: Buffer | undefined) => void): void {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  req.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes <= MAX_BODY_BYTES) {
+      chunks.push(chunk);
+    }
+  });
+  req.on('end', () => {
+    const [only] = chunks;
+    if (bytes > MAX_BODY_BYTES) {
+      onRead(undefined);
+    } else {
+      onRead(chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks));
+    }
+  });
+  // A caller that goes away in mid-body is no error of the resource.
+  req.on('error', () => {});
+}
