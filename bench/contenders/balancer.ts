@@ -1,0 +1,71 @@
+// Starts this project's balancer, in the form asked for, with its log going to a file.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { request } from 'node:http';
+import { freePort, startChild } from '../children.ts';
+import type { BalancerForm } from '../options.ts';
+import type { Contender, Surroundings } from './contender.ts';
+
+const root = new URL('../../', import.meta.url).pathname;
+const built = `${root}dist/main.js`;
+const source = `${root}app/src/main.ts`;
+
+export interface BalancerProgram {
+  /** For the report. */
+  readonly form: string;
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+/** Builds first where that is wanted; the image runs the built form. */
+export function balancerProgram(form: BalancerForm, command: string | undefined): BalancerProgram {
+  if (command !== undefined) return { form: 'a given command', command: 'sh', args: ['-c', `exec ${command}`] };
+  if (form !== 'sources') {
+    const build = spawnSync('npm', ['run', 'build'], { cwd: root, encoding: 'utf8' });
+    if (build.status === 0 && existsSync(built)) return { form: 'built', command: process.execPath, args: [built] };
+    if (form === 'built') throw new Error(`npm run build failed:\n${build.stdout}${build.stderr}`);
+  }
+  if (!existsSync(source)) throw new Error('app/src/main.ts is missing; leave the balancer out with --only bare,nginx');
+  return { form: 'sources', command: process.execPath, args: [source] };
+}
+
+export function balancerContender(surroundings: Surroundings, program: BalancerProgram): Contender {
+  const { core, upstreamPorts, clientKey, backendKey } = surroundings;
+  const backends = upstreamPorts.flatMap((port, index) => [
+    [`BACKEND_${index + 1}_URL`, `http://127.0.0.1:${port}`],
+    [`BACKEND_${index + 1}_APIKEY`, backendKey],
+  ]);
+  return {
+    name: 'balancer',
+    start: async () => {
+      const port = await freePort();
+      const child = startChild({
+        name: 'balancer',
+        core,
+        command: program.command,
+        args: program.args,
+        env: {
+          PORT: String(port),
+          HOST: '127.0.0.1',
+          CLIENT_API_KEYS: `bench=${clientKey}`,
+          // The default of 1,000 would refuse half of the 2,000 streams.
+          MAX_CONCURRENT_REQUESTS: '4000',
+          ...Object.fromEntries(backends),
+        },
+      });
+      await child.ready(() => isReady(port));
+      return { name: 'balancer', target: { port, apiKey: clientKey }, pid: child.pid, stop: child.stop };
+    },
+  };
+}
+
+function isReady(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = request({ port, host: '127.0.0.1', path: '/readyz', agent: false }, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode === 200);
+    });
+    probe.on('error', () => resolve(false));
+    probe.end();
+  });
+}

@@ -1,0 +1,108 @@
+// Load of many streams at once, every chunk of which is checked and timed.
+import { doneEvent, monotonicUs, readStreamEvent, streamRequestBody } from '../payloads.ts';
+import type { StreamRequest } from '../payloads.ts';
+import type { Tally } from '../tally.ts';
+import { openConnection, requestBytes } from './connection.ts';
+import type { Connection, Target } from './connection.ts';
+
+export interface StreamLoadPlan extends StreamRequest {
+  readonly streams: number;
+  readonly rampMs: number;
+}
+
+export interface StreamLoad {
+  /** Chunks received so far. */
+  received(): number;
+  /** Streams that have had their first chunk and have not ended. */
+  flowing(): number;
+  /** From now on, or no longer, collect the milliseconds between a chunk's sending and its arrival. */
+  record(into: number[] | undefined): void;
+  readonly finished: Promise<void>;
+}
+
+const stallDeadlineMs = 5000;
+
+/** Opens the streams evenly over the ramp; each must bring all its chunks in order and then the end. */
+export function startStreams(target: Target, plan: StreamLoadPlan, tally: Tally): StreamLoad {
+  const request = requestBytes(target, streamRequestBody(plan));
+  const finished = Promise.withResolvers<void>();
+  const connections = new Set<Connection>();
+  let delaysMs: number[] | undefined;
+  let received = 0;
+  let flowing = 0;
+  let begun = 0;
+  let ended = 0;
+
+  function run(): void {
+    let text = '';
+    let next = 0;
+    let status = '';
+    const finish = (problem: string | undefined): void => {
+      if (problem !== undefined) tally.add(problem);
+      if (next > 0) flowing -= 1;
+      connection.close();
+      connections.delete(connection);
+      ended += 1;
+      if (ended === plan.streams) finished.resolve();
+    };
+    const readEvents = (nowUs: number): void => {
+      let end = text.indexOf('\n\n');
+      let start = 0;
+      for (; end >= 0; end = text.indexOf('\n\n', start)) {
+        const event = readStreamEvent(text.slice(start, end));
+        if (event !== undefined && event.number === next && end + 2 - start === plan.chunkBytes) {
+          if (next === 0) flowing += 1;
+          next += 1;
+          received += 1;
+          delaysMs?.push((nowUs - event.sentAtUs) / 1000);
+        } else if (next !== plan.chunks || text.slice(start, end + 2) !== doneEvent) {
+          tally.add('unexpected event');
+        }
+        start = end + 2;
+      }
+      text = text.slice(start);
+    };
+    const connection = openConnection(target, {
+      opened: () => connection.write(request),
+      head: (head) => {
+        status = head.slice(9, 12);
+      },
+      body: (bytes) => {
+        text += bytes.toString('latin1');
+        readEvents(monotonicUs());
+      },
+      end: () => {
+        if (status !== '200') finish(`status ${status}`);
+        else finish(next === plan.chunks ? undefined : 'stream ended early');
+      },
+      broken: (reason) => finish(`stream: ${reason}`),
+    });
+    connections.add(connection);
+  }
+
+  const startUs = monotonicUs();
+  const ramp = setInterval(() => {
+    const due = Math.min(plan.streams, ((monotonicUs() - startUs) / 1000 / plan.rampMs) * plan.streams);
+    for (; begun < due; begun += 1) run();
+    if (begun === plan.streams) clearInterval(ramp);
+  }, 1);
+  const deadline = setTimeout(
+    () => {
+      clearInterval(ramp);
+      for (const connection of connections) connection.close();
+      if (ended < plan.streams) tally.add('streams stalled');
+      finished.resolve();
+    },
+    plan.rampMs + plan.chunks * plan.intervalMs + stallDeadlineMs,
+  );
+  void finished.promise.then(() => clearTimeout(deadline)); // never rejects
+
+  return {
+    received: () => received,
+    flowing: () => flowing,
+    record: (into) => {
+      delaysMs = into;
+    },
+    finished: finished.promise,
+  };
+}
