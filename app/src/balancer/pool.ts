@@ -110,11 +110,15 @@ interface Part {
 interface Host extends Part {
   /** Clock ms of the last answer of any kind. */
   answeredAt: number;
+  /** By the deployment's name as sent upstream. */
+  readonly entries: Map<string, Entry>;
 }
 
 interface Entry extends Part {
   readonly deployment: string;
   readonly host: Host;
+  /** When it was last asked about, in requests: orders the forgetting. */
+  usedAt: number;
   quota?: Quota;
 }
 
@@ -133,10 +137,11 @@ export function createPool(options: PoolOptions): Pool {
     inFlight: 0,
     failedAt: 0,
     answeredAt: -1,
+    entries: new Map(),
   }));
-  /** In order of use, the least recent first. */
-  const entries = new Map<string, Entry>();
   const leased = new Map<number, Entry>();
+  let entryCount = 0;
+  let uses = 0;
   let epoch = 0;
   let lastLeaseId = 0;
 
@@ -165,26 +170,29 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   function entryOf(host: Host, deployment: string): Entry {
-    const key = `${host.backend.name}\n${deployment}`;
-    let entry = entries.get(key);
+    let entry = host.entries.get(deployment);
     if (entry === undefined) {
-      entry = { backend: host.backend, host, deployment, state: CLOSED, epoch, inFlight: 0, failedAt: 0 };
-      forgetOne();
-    } else {
-      entries.delete(key);
+      if (entryCount >= maxEntries) forgetOne();
+      entry = { backend: host.backend, host, deployment, state: CLOSED, epoch, inFlight: 0, failedAt: 0, usedAt: 0 };
+      host.entries.set(deployment, entry);
+      entryCount += 1;
     }
-    entries.set(key, entry);
+    uses += 1;
+    entry.usedAt = uses;
     return entry;
   }
 
   /** Makes room for one more. Entries in use are never forgotten; there are at most as many as requests in flight. */
   function forgetOne(): void {
-    if (entries.size < maxEntries) return;
-    for (const [key, entry] of entries) {
-      if (entry.inFlight > 0) continue;
-      entries.delete(key);
-      return;
+    let oldest: Entry | undefined;
+    for (const host of hosts) {
+      for (const entry of host.entries.values()) {
+        if (entry.inFlight === 0 && entry.usedAt < (oldest?.usedAt ?? Number.POSITIVE_INFINITY)) oldest = entry;
+      }
     }
+    if (oldest === undefined) return;
+    oldest.host.entries.delete(oldest.deployment);
+    entryCount -= 1;
   }
 
   function lend(entry: Entry, now: number): Lease {
@@ -275,7 +283,8 @@ export function createPool(options: PoolOptions): Pool {
   function conclude(failed500: readonly Lease[], answered: boolean, now: number): void {
     if (!answered) return;
     for (const lease of failed500) {
-      const entry = entries.get(`${lease.backend.name}\n${lease.deployment}`);
+      const host = hosts.find(({ backend }) => backend === lease.backend);
+      const entry = host?.entries.get(lease.deployment);
       if (entry !== undefined) fail(entry, lease, 'soft', now);
     }
   }
@@ -325,15 +334,13 @@ export function createPool(options: PoolOptions): Pool {
 
   function snapshotOf(host: Host, now: number): BackendSnapshot {
     const { backend, state, inFlight } = host;
-    const deployments = [...entries.values()]
-      .filter((entry) => entry.host === host)
-      .map((entry) => ({
-        deployment: entry.deployment,
-        standing: standing(entry.state, entry.inFlight, now),
-        state: entry.state,
-        inFlight: entry.inFlight,
-        ...(entry.quota === undefined ? {} : { quota: entry.quota }),
-      }));
+    const deployments = [...host.entries.values()].map((entry) => ({
+      deployment: entry.deployment,
+      standing: standing(entry.state, entry.inFlight, now),
+      state: entry.state,
+      inFlight: entry.inFlight,
+      ...(entry.quota === undefined ? {} : { quota: entry.quota }),
+    }));
     return { backend, standing: standing(state, inFlight, now), state, inFlight, deployments };
   }
 

@@ -223,12 +223,9 @@ class Flight {
     if (this.isSettled) return void proxyRes.destroy();
     // An upstream that breaks before anybody listens must not end the process.
     proxyRes.on('error', ignore);
-    const { headers } = proxyRes;
-    const header = (name: string): string | undefined => {
-      const value = headers[name];
-      return typeof value === 'string' ? value : value?.[0];
-    };
-    const answer = { status: proxyRes.statusCode ?? 502, rawHeaders: proxyRes.rawHeaders, header, body: proxyRes };
+    const { rawHeaders, statusCode = 502 } = proxyRes;
+    const header = (name: string): string | undefined => headerOf(rawHeaders, name);
+    const answer = { status: statusCode, rawHeaders, header, body: proxyRes };
     this.settle({ kind: 'answer', answer });
   }
 
@@ -277,8 +274,20 @@ class Flight {
     this.isSettled = true;
     clearTimeout(this.timer);
     this.settling.signal.removeEventListener('abort', this.onAbort);
+    // What httpxy listens with holds this attempt and its body for as long as the answer streams.
+    this.proxyReq?.removeAllListeners('socket').removeAllListeners('response').removeAllListeners('error');
+    this.proxyReq?.on('error', ignore);
     this.proxyReq?.socket?.off('connect', this.onConnected).off('secureConnect', this.onConnected);
   }
+}
+
+/** Looked up where it lies: a handful of look-ups cost less than the object of all headers. */
+function headerOf(rawHeaders: readonly string[], name: string): string | undefined {
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const found = rawHeaders[i] ?? '';
+    if (found.length === name.length && found.toLowerCase() === name) return rawHeaders[i + 1];
+  }
+  return undefined;
 }
 
 function flightOf(req: IncomingMessage): Flight {

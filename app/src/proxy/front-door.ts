@@ -35,6 +35,11 @@ export interface Asked {
   readonly upstreamBody: (deployment: string) => Buffer;
 }
 
+/** Where the bytes lie; see request-body.ts. */
+interface BodyHolder {
+  readonly bytes: Buffer;
+}
+
 /** First segments that are served without a prefix. Others under `/` are unknown: this is not an open relay. */
 export const BARE_OPERATIONS: readonly string[] = [
   'assistants',
@@ -79,7 +84,6 @@ const REPEATABLE: ReadonlySet<string> = new Set([
 
 const BARE: ReadonlySet<string> = new Set(BARE_OPERATIONS);
 const MEMBERS: ReadonlySet<string> = new Set(['model', 'stream', 'background']);
-const NOTHING = Buffer.alloc(0);
 
 /** Reads a request target: a path, or an absolute URL whose authority is of no interest. */
 export function route(target: string): Routed {
@@ -104,16 +108,14 @@ export function route(target: string): Routed {
 }
 
 /** Completes a route with what the body says. */
-export function understand(found: Route, method: string, contentType: string, body: Buffer): Asked {
-  const read = readBody(contentType, body);
+export function understand(found: Route, method: string, contentType: string, body: BodyHolder): Asked {
+  const read = readBody(contentType, body.bytes);
   const deployment = found.pathDeployment ?? read.model ?? '';
-  const rewritten = new Map<string, Buffer>();
 
   function upstreamBody(name: string): Buffer {
-    if (found.pathDeployment !== undefined || name === deployment || read.replaceModel === undefined) return body;
-    const known = rewritten.get(name) ?? read.replaceModel(name);
-    rewritten.set(name, known);
-    return known;
+    const { models, write } = read;
+    if (found.pathDeployment !== undefined || name === deployment || models === undefined) return body.bytes;
+    return splice(body.bytes, models, Buffer.from(write(name)));
   }
 
   return {
@@ -189,14 +191,17 @@ function encode(segments: readonly string[]): string {
   return segments.map((segment) => encodeURIComponent(segment).replaceAll('%3A', ':')).join('/');
 }
 
+/** What the body says, and where; it keeps no bytes. */
 interface ReadBody {
   readonly model?: string;
+  readonly models?: readonly MemberRange[];
+  /** A name as it is written in this kind of body. */
+  readonly write: (name: string) => string;
   readonly stream: boolean;
   readonly background: boolean;
-  readonly replaceModel?: (name: string) => Buffer;
 }
 
-const UNREAD: ReadBody = { stream: false, background: false };
+const UNREAD: ReadBody = { stream: false, background: false, write: String };
 
 function readBody(contentType: string, body: Buffer): ReadBody {
   if (body.length === 0) return UNREAD;
@@ -209,8 +214,8 @@ function readMultipart(body: Buffer, boundary: string): ReadBody {
   const models = findFields(body, boundary, 'model');
   const stream = valueOf(body, findFields(body, boundary, 'stream').at(-1)) === 'true';
   const model = valueOf(body, models.at(-1));
-  if (model === undefined) return { stream, background: false };
-  return { model, stream, background: false, replaceModel: (name) => splice(body, models, Buffer.from(name)) };
+  if (model === undefined) return { ...UNREAD, stream };
+  return { ...UNREAD, model, models, stream };
 }
 
 function valueOf(body: Buffer, range: MemberRange | undefined): string | undefined {
@@ -226,14 +231,11 @@ function readJson(body: Buffer): ReadBody {
   const model = last === undefined ? undefined : textOf(body, last);
   const stream = isTrue(body, members.get('stream')?.at(-1));
   const background = isTrue(body, members.get('background')?.at(-1));
-  if (model === undefined) return { stream, background };
-  return { model, stream, background, replaceModel: (name) => splice(body, models, Buffer.from(JSON.stringify(name))) };
+  if (model === undefined) return { stream, background, write: JSON.stringify };
+  return { model, models, stream, background, write: JSON.stringify };
 }
 
 function isCreation(method: string, operation: string, background: boolean): boolean {
   if (method !== 'POST' && method !== 'PUT' && method !== 'PATCH') return false;
   return background || !REPEATABLE.has(operation);
 }
-
-/** For requests without a body. */
-export { NOTHING as NO_BODY };

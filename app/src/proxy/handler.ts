@@ -21,7 +21,8 @@ import { ERROR_CODES, type ProxyError } from './proxy-error.ts';
 import * as refusals from './refusals.ts';
 import { relay, StreamEnd, type Relayed } from './relay.ts';
 import { sendError, sendErrorUnread } from './reply.ts';
-import { readBody } from './request-body.ts';
+import { createTurns } from './turns.ts';
+import { readBody, type HeldBody } from './request-body.ts';
 
 export interface HandlerDeps {
   readonly pool: Pool;
@@ -65,8 +66,8 @@ interface Call {
   readonly res: ServerResponse;
   readonly asked: Asked;
   readonly signal: AbortSignal;
-  /** Gives the body's memory back; from then on there is no other attempt. */
-  readonly freeBody: () => void;
+  /** Freed at commit: from then on there is no other attempt. */
+  readonly body: HeldBody;
 }
 
 /** How a request ended, for its last event. */
@@ -75,9 +76,12 @@ type Ending = Pick<Extract<ProxyEvent, { kind: 'request-finished' }>, 'ending' |
 export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   const { pool, admission, clock, observe, limits } = deps;
   const peekLimits = { ...limits, streamSilenceMs: limits.sseKeepAliveMs };
+  const awaitTurn = createTurns();
   const relayLimits = { idleMs: limits.idleMs, keepAliveMs: limits.sseKeepAliveMs };
 
   async function handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const turn = awaitTurn(req, res);
+    if (turn !== undefined) await turn;
     if (/^websocket$/i.test(req.headers.upgrade ?? '')) return turnAway(req, res, refusals.WEBSOCKET);
     if (!METHODS.has(req.method ?? '')) return turnAway(req, res, refusals.METHOD_NOT_ALLOWED);
     const found = route(req.url ?? '/');
@@ -121,15 +125,15 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     const read = await readBody(req, admission.bodies, { mostBytes: limits.maxBodyBytes, idleMs: limits.bodyIdleMs });
     if (read.kind === 'gone') return;
     if (read.kind !== 'body') return turnAway(req, res, refusals.BODY_ERRORS[read.kind], client);
-    const freeBody = once(() => admission.bodies.give(read.bytes.length));
+    const { body } = read;
     const caller = new AbortController();
     const onClose = (): void => {
       if (!res.writableFinished) caller.abort();
     };
     res.on('close', onClose);
     deps.active.add(caller);
-    const asked = understand(found, req.method ?? 'GET', req.headers['content-type'] ?? '', read.bytes);
-    const call: Call = { id: deps.nextId(), req, res, asked, signal: caller.signal, freeBody };
+    const asked = understand(found, req.method ?? 'GET', req.headers['content-type'] ?? '', body);
+    const call: Call = { id: deps.nextId(), req, res, asked, signal: caller.signal, body };
     const course = new Course();
     try {
       const ending = await serve(call, course);
@@ -147,7 +151,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
         ...ending,
       });
     } finally {
-      freeBody();
+      body.free();
       deps.active.delete(caller);
       res.off('close', onClose);
     }
@@ -229,7 +233,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   async function deliver(call: Call, course: Course, lease: Lease, answer: Answer, peeked: Peeked): Promise<Ending> {
     const { status, rawHeaders, header, body } = answer;
     const backend = lease.backend.name;
-    call.freeBody();
+    call.body.free();
     pool.observe(lease, { kind: 'first-content' }, clock());
     pool.conclude(course.failed500(), status < 400, clock());
     const relayed: Relayed = { status, rawHeaders, header, held: peeked.held, ...(peeked.isWhole ? {} : { body }) };
@@ -322,13 +326,4 @@ function failed(outcome: Outcome): Failed {
 function withoutQuery(path: string): string {
   const at = path.indexOf('?');
   return at === -1 ? path : path.slice(0, at);
-}
-
-function once(action: () => void): () => void {
-  let isDone = false;
-  return () => {
-    if (isDone) return;
-    isDone = true;
-    action();
-  };
 }

@@ -37,6 +37,9 @@ export class StreamEnd extends Error {
 
 /** An event that is longer than this goes out in parts. */
 const LONGEST_HELD_EVENT = 65_536;
+/** A blank line's end is told by the byte before it, or the two before with CRLF. */
+const BLANK_LINE_REACH = 3;
+const NOTHING = Buffer.alloc(0);
 
 /** Clock ms; coarse is enough. */
 type Now = () => number;
@@ -103,6 +106,8 @@ class RelayedStream {
   private tail: Buffer | undefined;
   /** What went out ends with a complete event. */
   private isAtBoundary = true;
+  /** Of an event that goes out in parts: the last bytes that did, for its blank line may be cut in two. */
+  private lastBytes = NOTHING;
   private isPaused = false;
   private movedAt: number;
   private wroteAt: number;
@@ -131,14 +136,22 @@ class RelayedStream {
 
   private readonly onData = (chunk: Buffer): void => {
     this.movedAt = this.parts.now();
-    if (!this.parts.isEvents) return this.write(chunk);
-    const bytes = this.tail === undefined ? chunk : Buffer.concat([this.tail, chunk]);
-    const complete = bytes.length > LONGEST_HELD_EVENT ? bytes.length : completeEventsLength(bytes);
-    this.tail = complete === bytes.length ? undefined : bytes.subarray(complete);
-    if (complete === 0) return;
-    this.isAtBoundary = completeEventsLength(bytes.subarray(Math.max(0, complete - 3), complete)) > 0;
-    this.write(complete === bytes.length ? bytes : bytes.subarray(0, complete));
+    if (this.parts.isEvents) this.writeEvents(this.tail === undefined ? chunk : Buffer.concat([this.tail, chunk]));
+    else this.write(chunk);
   };
+
+  /** Writes up to the last complete event; the rest waits, unless it is too long. */
+  private writeEvents(bytes: Buffer): void {
+    const before = this.lastBytes.length;
+    const known = before === 0 ? bytes : Buffer.concat([this.lastBytes, bytes]);
+    const toBoundary = Math.max(0, completeEventsLength(known) - before);
+    const ready = toBoundary === 0 && bytes.length > LONGEST_HELD_EVENT ? bytes.length : toBoundary;
+    this.tail = ready === bytes.length ? undefined : bytes.subarray(ready);
+    if (ready === 0) return;
+    this.isAtBoundary = ready === toBoundary;
+    this.lastBytes = this.isAtBoundary ? NOTHING : Buffer.from(bytes.subarray(-BLANK_LINE_REACH));
+    this.write(ready === bytes.length ? bytes : bytes.subarray(0, ready));
+  }
 
   private write(bytes: Buffer): void {
     this.wroteAt = this.movedAt;

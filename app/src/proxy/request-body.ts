@@ -3,11 +3,31 @@
  * Bounded three ways: by its own size, by all bodies held together, and by how long a sender may pause.
  */
 import type { IncomingMessage } from 'node:http';
-import { NO_BODY } from './front-door.ts';
 
 export type BodyRead =
-  | { readonly kind: 'body'; readonly bytes: Buffer }
+  | { readonly kind: 'body'; readonly body: HeldBody }
   | { readonly kind: 'too-large' | 'no-room' | 'too-slow' | 'gone' };
+
+/** A request's body while it may still be replayed. Others keep this, never the bytes, so that freeing frees. */
+export interface HeldBody {
+  /** Empty once freed. */
+  readonly bytes: Buffer;
+  /** Gives the bytes, and their share of the budget, back; any further call changes nothing. */
+  free(): void;
+}
+
+const NOTHING = Buffer.alloc(0);
+
+function hold(bytes: Buffer, budget: ByteBudget): HeldBody {
+  const held = {
+    bytes,
+    free() {
+      budget.give(held.bytes.length);
+      held.bytes = NOTHING;
+    },
+  };
+  return held;
+}
 
 /** Counts the bytes of all held bodies. */
 export interface ByteBudget {
@@ -41,13 +61,13 @@ export interface BodyLimits {
 }
 
 /**
- * On `body` the caller of this owes `budget.give(bytes.length)`; on all else nothing stays taken, and what is still to
- * come of the body has not been read.
+ * On `body` the caller of this owes a `free()`; on all else nothing stays taken, and what is still to come of the body
+ * has not been read.
  */
 export function readBody(req: IncomingMessage, budget: ByteBudget, limits: BodyLimits): Promise<BodyRead> {
   const declared = req.headers['content-length'];
   if (declared === undefined && req.headers['transfer-encoding'] === undefined) {
-    return Promise.resolve({ kind: 'body', bytes: NO_BODY });
+    return Promise.resolve({ kind: 'body', body: hold(NOTHING, budget) });
   }
   if (declared !== undefined && Number(declared) > limits.mostBytes) return Promise.resolve({ kind: 'too-large' });
   return new Promise((resolve) => {
@@ -65,7 +85,8 @@ export function readBody(req: IncomingMessage, budget: ByteBudget, limits: BodyL
 
     function onEnd(): void {
       const [only] = chunks;
-      finish({ kind: 'body', bytes: chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, size) });
+      const bytes = chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, size);
+      finish({ kind: 'body', body: hold(bytes, budget) });
     }
 
     function onGone(): void {
