@@ -125,13 +125,14 @@ function readAhead(
   return new Promise((resolve) => {
     const held: Buffer[] = [];
     let size = 0;
-    const timer = setTimeout(() => finish('silent'), Math.min(plan.totalMs, plan.idleMs));
+    // Most answers come in one piece with the headers: then there is nothing to wait for.
+    const timer = body.complete ? undefined : setTimeout(() => finish('silent'), Math.min(plan.totalMs, plan.idleMs));
 
     function onData(chunk: Buffer): void {
       held.push(chunk);
       size += chunk.length;
       if (plan.stopAtFirst || size > plan.holdBytes) return finish('held');
-      if (plan.totalMs === Number.POSITIVE_INFINITY) timer.refresh();
+      if (plan.totalMs === Number.POSITIVE_INFINITY) timer?.refresh();
     }
 
     function onEnd(): void {

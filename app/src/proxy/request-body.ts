@@ -73,10 +73,15 @@ export function readBody(req: IncomingMessage, budget: ByteBudget, limits: BodyL
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    const timer = setTimeout(() => finish({ kind: 'too-slow' }), limits.idleMs);
+    let isFinished = false;
+    let timer: NodeJS.Timeout | undefined;
+    // Most bodies come in one piece with the headers, and are all there when the parser is done with it.
+    process.nextTick(() => {
+      if (!req.complete && !isFinished) timer = setTimeout(() => finish({ kind: 'too-slow' }), limits.idleMs);
+    });
 
     function onData(chunk: Buffer): void {
-      timer.refresh();
+      timer?.refresh();
       if (size + chunk.length > limits.mostBytes) return finish({ kind: 'too-large' });
       if (!budget.take(chunk.length)) return finish({ kind: 'no-room' });
       size += chunk.length;
@@ -94,6 +99,7 @@ export function readBody(req: IncomingMessage, budget: ByteBudget, limits: BodyL
     }
 
     function finish(read: BodyRead): void {
+      isFinished = true;
       clearTimeout(timer);
       req.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone);
       if (read.kind !== 'body') {
