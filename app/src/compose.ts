@@ -1,6 +1,5 @@
 /** Puts the parts together: settings and the edges of the world in, a server that is not listening yet out. */
 import { performance } from 'node:perf_hooks';
-import type { Server } from 'node:http';
 import type { TokenCredential } from '@azure/identity';
 import { createApp } from './app.ts';
 import { createBackendAuth } from './auth/backend-auth.ts';
@@ -14,7 +13,7 @@ import { createAdmission, type Admission } from './proxy/admission.ts';
 import { createDrain, type Drain } from './proxy/drain.ts';
 import { createForwarder, targetOf } from './proxy/forward.ts';
 import { createProxyHandler, type HandlerLimits } from './proxy/handler.ts';
-import { createServer, type ServerLimits } from './server.ts';
+import { createServer, type HttpServer, type ServerLimits } from './server.ts';
 import type { Observe } from './telemetry/events.ts';
 
 /** What comes from outside; each has the real thing as its default but for the observer. */
@@ -28,8 +27,7 @@ export interface Edges {
   readonly handlerLimits?: Partial<HandlerLimits>;
 }
 
-export interface Balancer {
-  readonly server: Server;
+export interface Balancer extends HttpServer {
   readonly pool: Pool;
   readonly admission: Admission;
   readonly drain: Drain;
@@ -97,9 +95,14 @@ export function compose(config: Config, edges: Edges): Balancer {
     isOpenLocally: config.operatorKeys.length === 0 && config.clientKeys.length === 0 && isLoopback(config.host),
     isLoopback,
   });
-  const server = createServer(createApp({ ops, proxy, observe }), edges.serverLimits);
+  const http = createServer(
+    createApp({ ops, proxy, observe }),
+    ({ code, message }) =>
+      observe({ kind: 'notice', level: 'info', text: `Refused a connection: ${code}. ${message}` }),
+    edges.serverLimits,
+  );
   return {
-    server,
+    ...http,
     pool,
     admission,
     drain,

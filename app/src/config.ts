@@ -63,6 +63,7 @@ export const NOT_YET_SETTINGS = [
 ] as const;
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const PRINTABLE = /^[\x21-\x7e]+$/;
 const NAME_FORM = 'letters, digits, dot, dash and underscore, at most 64';
 
 const seconds = (fallback: number, least = 0.001) =>
@@ -82,25 +83,32 @@ const whole = (fallback: number, least: number, most: number) =>
     .refine((value) => value >= least && value <= most, `between ${least} and ${most}`)
     .default(fallback);
 
-const pairs = (what: string) =>
-  z
-    .string()
-    .transform((text) => text.split(',').map((pair) => splitPair(pair)))
-    .refine((list) => list.every(([name, value]) => name !== '' && value !== ''), what);
+type Pair = readonly [name: string, value: string];
+
+/** `name=value,name=value`. `fault` names the first thing that is wrong with the list, if any. */
+const pairs = (example: string, fault: (list: readonly Pair[]) => string | undefined) =>
+  z.string().transform((text, context): readonly Pair[] => {
+    const list = text.split(',').map((pair) => splitPair(pair));
+    const isList = list.every(([name, value]) => name !== '' && value !== '');
+    const message = isList ? fault(list) : `a list such as ${example}`;
+    if (message !== undefined) context.addIssue({ code: 'custom', message });
+    return list;
+  });
 
 const namedKeys = (example: string) =>
-  pairs(`a list such as ${example}`)
-    .refine((list) => list.every(([name]) => NAME.test(name)), `names of ${NAME_FORM} characters, as in ${example}`)
+  pairs(example, (list) => {
+    if (!list.every(([name]) => NAME.test(name))) return `a list such as ${example}, with names of ${NAME_FORM}`;
     // What cannot be sent in a header can never be matched.
-    .refine((list) => list.every(([, key]) => /^[\x21-\x7e]+$/.test(key)), 'keys of printable ASCII without spaces')
-    .refine((list) => new Set(list.map(([, key]) => key)).size === list.length, 'every key only once')
+    if (!list.every(([, key]) => PRINTABLE.test(key))) return 'a list with keys of printable ASCII without spaces';
+    return new Set(list.map(([, key]) => key)).size < list.length ? 'a list with every key only once' : undefined;
+  })
     .transform((list): readonly NamedKey[] => list.map(([name, key]) => ({ name, key })))
     .default([]);
 
 const mapping = (example: string) =>
-  pairs(`a list such as ${example}`)
-    .refine((list) => new Set(list.map(([name]) => name)).size === list.length, 'every name only once')
-    .transform((list): ReadonlyMap<string, string> => new Map(list));
+  pairs(example, (list) =>
+    new Set(list.map(([name]) => name)).size < list.length ? 'a list with every name only once' : undefined,
+  ).transform((list): ReadonlyMap<string, string> => new Map(list));
 
 const Settings = z.object({
   HOST: z
@@ -170,19 +178,21 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const settings = Settings.safeParse(given);
   if (!settings.success) mistakes.push(...describe(settings.error, ''));
   const { backends, backendKeys } = readBackends(given, mistakes);
-  if (backends.length === 0 && mistakes.length === 0) mistakes.push(`BACKEND_1_URL: is needed: ${ORIGIN_FORM}`);
+  if (!Object.keys(given).some((name) => name.startsWith('BACKEND_'))) {
+    mistakes.push(`BACKEND_1_URL: is needed: ${ORIGIN_FORM}`);
+  }
   for (const name of NOT_YET_SETTINGS) {
     if (name in given) mistakes.push(`${name}: is not available in this version; remove it`);
   }
-  if (!settings.success) throw new ConfigError(mistakes);
-  const value = settings.data;
-  if (value.CLIENT_API_KEYS.length === 0 && !value.ALLOW_ANONYMOUS && !isLoopback(value.HOST)) {
+  const isAnonymous = given['CLIENT_API_KEYS'] === undefined;
+  if (isAnonymous && given['ALLOW_ANONYMOUS'] !== 'true' && !isLoopback(given['HOST'] ?? '127.0.0.1')) {
     mistakes.push(
       'CLIENT_API_KEYS: is needed because HOST is not a loopback address: without it anybody who reaches this port ' +
         'spends your quota. Set keys such as team-a=key1, or ALLOW_ANONYMOUS=true if that is what you want',
     );
   }
-  if (mistakes.length > 0) throw new ConfigError(mistakes);
+  if (!settings.success || mistakes.length > 0) throw new ConfigError(mistakes);
+  const value = settings.data;
   return Object.freeze({
     host: value.HOST,
     port: value.PORT,
@@ -207,7 +217,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
 
 /** True when this address, or host name of a Host header, can only mean this machine. */
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
+  return /^(?:localhost|::1|\[::1\]|127(?:\.\d{1,3}){3})$/i.test(host);
 }
 
 function readBackends(
@@ -230,20 +240,20 @@ function readBackends(
   }
   const backends: Backend[] = [];
   const backendKeys = new Map<string, string>();
+  const names = new Set<string>();
   for (const [n, group] of [...groups].toSorted(([a], [b]) => a - b)) {
+    const name = group['NAME'] ?? `openai${n}`;
+    if (names.has(name)) mistakes.push(`BACKEND_${n}_NAME: is already the name of another backend`);
+    names.add(name);
+    if (group['DEPLOYMENT_NAME'] !== undefined && group['DEPLOYMENTS'] !== undefined) {
+      mistakes.push(`BACKEND_${n}_DEPLOYMENTS: cannot stand beside BACKEND_${n}_DEPLOYMENT_NAME; keep one`);
+    }
     const read = BackendSettings.safeParse(group);
     if (!read.success) {
       mistakes.push(...describe(read.error, `BACKEND_${n}_`));
       continue;
     }
     const { data } = read;
-    const name = data.NAME ?? `openai${n}`;
-    if (backends.some((backend) => backend.name === name)) {
-      mistakes.push(`BACKEND_${n}_NAME: is already the name of another backend`);
-    }
-    if (data.DEPLOYMENT_NAME !== undefined && data.DEPLOYMENTS !== undefined) {
-      mistakes.push(`BACKEND_${n}_DEPLOYMENTS: cannot stand beside BACKEND_${n}_DEPLOYMENT_NAME; keep one`);
-    }
     if (data.APIKEY !== undefined) backendKeys.set(name, data.APIKEY);
     backends.push({
       name,
@@ -264,7 +274,7 @@ function describe(error: z.ZodError, prefix: string): readonly string[] {
   );
 }
 
-function splitPair(pair: string): readonly [string, string] {
+function splitPair(pair: string): Pair {
   const at = pair.indexOf('=');
   return at === -1 ? ['', ''] : [pair.slice(0, at).trim(), pair.slice(at + 1).trim()];
 }

@@ -39,23 +39,24 @@ async function run(
     await once(server, 'listening');
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-    process.stderr.write(`Cannot listen on ${host}:${port} (${code}). Is something else there? Set PORT to another.\n`);
+    process.stderr.write(`Cannot listen on ${at(host, port)} (${code}). ${adviceFor(code)}\n`);
     process.exit(1);
   }
   balancer.setReady();
   const address = server.address();
-  const at = typeof address === 'object' && address !== null ? `${host}:${address.port}` : host;
-  notice(tell, 'info', `Listening on http://${at} in front of ${backends.map(({ name }) => name).join(', ')}`);
+  const listensAt = at(host, typeof address === 'object' && address !== null ? address.port : port);
+  notice(tell, 'info', `Listening on http://${listensAt} in front of ${backends.map(({ name }) => name).join(', ')}`);
   if (clientKeys.length === 0 && allowAnonymous) {
     notice(tell, 'warning', 'ALLOW_ANONYMOUS is true: anybody who reaches this port spends the quota of your backends');
   }
 
   const leave = (signal: NodeJS.Signals): void => {
-    if (balancer.drain.isDraining()) process.exit(signal === 'SIGINT' ? 130 : 0);
+    // A platform may send SIGTERM twice; a person who presses Ctrl-C again means it.
+    if (balancer.drain.isDraining()) return signal === 'SIGINT' ? process.exit(130) : undefined;
     // Ctrl-C is a person waiting; SIGTERM is a platform that still sends requests for a while.
     const graceMs = signal === 'SIGTERM' ? DRAIN_GRACE_MS : 0;
     notice(tell, 'info', `Draining after ${signal}: ${balancer.admission.inFlight} requests in flight`);
-    void balancer.drain.begin(server, { graceMs, totalMs: drainMs }).then(() => {
+    void balancer.drain.begin(balancer, { graceMs, totalMs: drainMs }).then(() => {
       notice(tell, 'info', 'Drained');
       balancer.close();
       process.exit(0);
@@ -63,6 +64,17 @@ async function run(
   };
   process.on('SIGTERM', leave);
   process.on('SIGINT', leave);
+}
+
+/** Host and port as they stand in a URL. */
+function at(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function adviceFor(code: string): string {
+  if (code === 'EADDRINUSE') return 'Something else listens there: end it, or set PORT to another.';
+  if (code === 'EACCES') return 'Low ports need privileges: set PORT to one above 1023.';
+  return 'Set HOST to an address of this machine, such as 127.0.0.1 or 0.0.0.0.';
 }
 
 function notice(tell: Observe, level: 'info' | 'warning', text: string): void {

@@ -2,8 +2,20 @@
  * The HTTP server and its limits against strange and hostile callers. Node's parser refuses what request smuggling
  * needs (both lengths, two lengths, folded headers); here is the rest.
  */
-import { createServer as createHttpServer, STATUS_CODES, type RequestListener, type Server } from 'node:http';
+import {
+  createServer as createHttpServer,
+  STATUS_CODES,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { trackConnections, type Connections } from './proxy/connections.ts';
+import { ERROR_CODES, errorBody, type ProxyError } from './proxy/proxy-error.ts';
+import * as refusals from './proxy/refusals.ts';
+import { sendErrorUnread } from './proxy/reply.ts';
 
 export interface ServerLimits {
   /** An idle connection is kept this long; longer than any ingress does, so that it never closes under a request. */
@@ -14,9 +26,19 @@ export interface ServerLimits {
   readonly requestMs: number;
 }
 
-export const SERVER_LIMITS: ServerLimits = { keepAliveMs: 250_000, headersMs: 30_000, requestMs: 600_000 };
+export const SERVER_LIMITS: ServerLimits = { keepAliveMs: 250_000, headersMs: 30_000, requestMs: 300_000 };
 
-export function createServer(listener: RequestListener, limits: ServerLimits = SERVER_LIMITS): Server {
+export interface HttpServer {
+  readonly server: Server;
+  readonly connections: Connections;
+}
+
+/** @param onRefused told of what never became a request */
+export function createServer(
+  listener: RequestListener,
+  onRefused: (error: ProxyError) => void,
+  limits: ServerLimits = SERVER_LIMITS,
+): HttpServer {
   const server = createHttpServer({
     keepAliveTimeout: limits.keepAliveMs,
     headersTimeout: limits.headersMs,
@@ -24,31 +46,67 @@ export function createServer(listener: RequestListener, limits: ServerLimits = S
     connectionsCheckingInterval: Math.min(5000, limits.headersMs),
     maxHeaderSize: 32_768,
     noDelay: true,
+    requireHostHeader: false, // Node's refusal has no body; see `isMalformed`.
   });
-  server.on('request', listener);
-  server.on('connect', (_req, socket: Duplex) => {
-    refuse(socket, 405, 'method_not_allowed', 'This is not a forward proxy: CONNECT is refused.');
+  const connections = trackConnections(server);
+
+  function refuse(socket: Duplex, error: ProxyError): void {
+    // In the middle of an answer it would be read as part of it: what is written goes out, and no more.
+    if (connections.isAnswering(socket) || !socket.writable) {
+      if (socket instanceof Socket) socket.destroySoon();
+      return;
+    }
+    onRefused(error);
+    socket.on('error', () => socket.destroy());
+    socket.end(bareAnswer(error), () => socket.destroy());
+  }
+
+  function refuseRequest(req: IncomingMessage, res: ServerResponse, error: ProxyError): void {
+    onRefused(error);
+    sendErrorUnread(req, res, error);
+  }
+
+  server.on('request', (req, res) => {
+    if (isMalformed(req)) refuseRequest(req, res, refusals.MALFORMED_REQUEST);
+    else listener(req, res);
   });
+  server.on('checkExpectation', (req, res) => refuseRequest(req, res, refusals.EXPECTATION_FAILED));
+  server.on('connect', (_req, socket: Duplex) => refuse(socket, refusals.METHOD_NOT_ALLOWED));
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-    if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-    if (error.code === 'HPE_HEADER_OVERFLOW') {
-      return refuse(socket, 431, 'headers_too_large', 'The headers are larger than 32 KiB. Send less.');
-    }
-    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-      return refuse(socket, 408, 'request_timeout', 'The request did not arrive in time. Send it again.');
-    }
-    refuse(socket, 400, 'malformed_request', 'This is not a request that HTTP/1.1 allows.');
+    if (error.code === 'ECONNRESET') socket.destroy();
+    else refuse(socket, PARSER_REFUSALS.get(error.code ?? '') ?? refusals.MALFORMED_REQUEST);
   });
-  return server;
+  return { server, connections };
 }
 
-/** On a connection that has no response object. */
-function refuse(socket: Duplex, status: number, code: string, message: string): void {
-  const body = JSON.stringify({ error: { code, message, type: 'invalid_request_error' } });
-  socket.on('error', () => socket.destroy());
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\ncontent-type: application/json\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-    () => socket.destroy(),
-  );
+const PARSER_REFUSALS: ReadonlyMap<string, ProxyError> = new Map([
+  ['HPE_HEADER_OVERFLOW', refusals.HEADERS_TOO_LARGE],
+  ['ERR_HTTP_REQUEST_TIMEOUT', refusals.REQUEST_TIMEOUT],
+]);
+
+/**
+ * RFC 9112 §3.2: HTTP/1.1 needs one Host, and no version may have two. §6.1: a transfer coding that is not understood
+ * must be refused; only chunked is undone here, and anything else would arrive at a backend as something it is not.
+ */
+function isMalformed({ rawHeaders, headers, httpVersion }: IncomingMessage): boolean {
+  if (!/^(?:chunked)?$/i.test(headers['transfer-encoding'] ?? '')) return true;
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts += 1;
+  }
+  return hosts > 1 || (hosts === 0 && httpVersion === '1.1');
+}
+
+/** For a connection that has no response object. */
+function bareAnswer(error: ProxyError): string {
+  const { status } = ERROR_CODES[error.code];
+  const body = errorBody(error);
+  const headers = {
+    'content-type': 'application/json',
+    'content-length': String(Buffer.byteLength(body)),
+    ...error.headers,
+  };
+  const lines = Object.entries({ ...headers, connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body}`;
 }

@@ -22,6 +22,8 @@ export class TokenError extends Error {
 const RENEW_AHEAD_MS = 5 * 60_000;
 /** Not handed out when less than this is left: it must outlive the call. */
 const LEAST_LEFT_MS = 30_000;
+/** The identity endpoint is on this machine or beside it: slower is broken. */
+const FETCH_WITHIN_MS = 5000;
 /** After a failure the next try waits 1 s, 2 s, 4 s, … at most this. */
 const LONGEST_PAUSE_MS = 30_000;
 
@@ -60,7 +62,9 @@ export function createTokenSource({ credential, wallClockMs }: TokenSourceOption
   async function fetchToken(): Promise<AccessToken> {
     if (wallClockMs() < pausedUntil) throw new TokenError('The managed identity gave no token a moment ago.');
     try {
-      const fetched = await (await credential()).getToken(BACKEND_SCOPE);
+      const fetched = await inTime(async (abortSignal) =>
+        (await credential()).getToken(BACKEND_SCOPE, { abortSignal }),
+      );
       if (fetched === null) throw new TokenError('The managed identity has no token for this scope.');
       failures = 0;
       held = fetched;
@@ -75,13 +79,34 @@ export function createTokenSource({ credential, wallClockMs }: TokenSourceOption
   return { token };
 }
 
+/** Not every credential heeds its signal, so the wait ends in any case. */
+async function inTime<T>(fetching: (abortSignal: AbortSignal) => Promise<T>): Promise<T> {
+  const late = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new TokenError(`The identity gave no token within ${FETCH_WITHIN_MS} ms.`));
+      late.abort();
+    }, FETCH_WITHIN_MS);
+  });
+  try {
+    return await Promise.race([fetching(late.signal), deadline]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** The identity of the machine, or of the developer who runs this. Loaded when first needed: it is a large package. */
 export function azureCredential(clientId: string | undefined): () => Promise<TokenCredential> {
   let loaded: Promise<TokenCredential> | undefined;
   return () => {
     loaded ??= import('@azure/identity').then(
       ({ DefaultAzureCredential }) =>
-        new DefaultAzureCredential(clientId === undefined ? {} : { managedIdentityClientId: clientId }),
+        new DefaultAzureCredential({
+          // Its own five tries take a quarter of a minute; the next request tries again anyway.
+          retryOptions: { maxRetries: 1 },
+          ...(clientId === undefined ? {} : { managedIdentityClientId: clientId }),
+        }),
     );
     return loaded;
   };

@@ -4,7 +4,6 @@
  */
 import { upstreamDeployment, type Aliases, type Backend } from './backend.ts';
 import {
-  CLOSED,
   isRest,
   onAsked,
   onFailure,
@@ -19,6 +18,7 @@ import {
 import type { NoneReason } from './failover.ts';
 import type { FailureCause, Outcome } from './outcome.ts';
 import type { Quota } from './quota.ts';
+import { createPoolState, type Entry, type Host, type Part } from './pool-state.ts';
 import { select, type Candidate } from './selection.ts';
 
 /** What a request needs. `tried`: names of the backends it was refused by in this pass. `tokens`: its estimated size. */
@@ -96,52 +96,14 @@ export interface PoolOptions {
   readonly maxEntries?: number;
 }
 
-/** Anything with a breaker: a host, or a backend × deployment. */
-interface Part {
-  readonly backend: Backend;
-  readonly deployment?: string;
-  state: BreakerState;
-  /** The pool's epoch when the present state began. */
-  epoch: number;
-  inFlight: number;
-  failedAt: number;
-}
-
-interface Host extends Part {
-  /** Clock ms of the last answer of any kind. */
-  answeredAt: number;
-  /** By the deployment's name as sent upstream. */
-  readonly entries: Map<string, Entry>;
-}
-
-interface Entry extends Part {
-  readonly deployment: string;
-  readonly host: Host;
-  /** When it was last asked about, in requests: orders the forgetting. */
-  usedAt: number;
-  quota?: Quota;
-}
-
 interface Option extends Candidate {
   readonly entry: Entry;
 }
 
-const MAX_ENTRIES = 1000;
-
 export function createPool(options: PoolOptions): Pool {
-  const { backends, aliases = new Map(), random, onStateChange, maxEntries = MAX_ENTRIES } = options;
-  const hosts: readonly Host[] = backends.map((backend) => ({
-    backend,
-    state: CLOSED,
-    epoch: 0,
-    inFlight: 0,
-    failedAt: 0,
-    answeredAt: -1,
-    entries: new Map(),
-  }));
+  const { backends, aliases = new Map(), random, onStateChange, maxEntries = 1000 } = options;
+  const { hosts, entryOf } = createPoolState(backends, maxEntries);
   const leased = new Map<number, Entry>();
-  let entryCount = 0;
-  let uses = 0;
   let epoch = 0;
   let lastLeaseId = 0;
 
@@ -157,7 +119,7 @@ export function createPool(options: PoolOptions): Pool {
     for (const host of hosts) {
       const deployment = upstreamDeployment(host.backend, aliases, ask.deployment);
       if (deployment === undefined) continue;
-      const entry = entryOf(host, deployment);
+      const entry = entryOf(host, deployment, epoch);
       found.push({
         entry,
         backend: host.backend,
@@ -167,32 +129,6 @@ export function createPool(options: PoolOptions): Pool {
       });
     }
     return found;
-  }
-
-  function entryOf(host: Host, deployment: string): Entry {
-    let entry = host.entries.get(deployment);
-    if (entry === undefined) {
-      if (entryCount >= maxEntries) forgetOne();
-      entry = { backend: host.backend, host, deployment, state: CLOSED, epoch, inFlight: 0, failedAt: 0, usedAt: 0 };
-      host.entries.set(deployment, entry);
-      entryCount += 1;
-    }
-    uses += 1;
-    entry.usedAt = uses;
-    return entry;
-  }
-
-  /** Makes room for one more. Entries in use are never forgotten; there are at most as many as requests in flight. */
-  function forgetOne(): void {
-    let oldest: Entry | undefined;
-    for (const host of hosts) {
-      for (const entry of host.entries.values()) {
-        if (entry.inFlight === 0 && entry.usedAt < (oldest?.usedAt ?? Number.POSITIVE_INFINITY)) oldest = entry;
-      }
-    }
-    if (oldest === undefined) return;
-    oldest.host.entries.delete(oldest.deployment);
-    entryCount -= 1;
   }
 
   function lend(entry: Entry, now: number): Lease {

@@ -6,7 +6,7 @@ import { createByteBudget, type ByteBudget } from './request-body.ts';
 export interface Admission {
   /** False when the house is full. Each true is answered by one `leave`. */
   enter(): boolean;
-  leave(): void;
+  readonly leave: () => void;
   readonly inFlight: number;
   readonly bodies: ByteBudget;
 }
@@ -22,7 +22,7 @@ export function createAdmission(limits: {
       inFlight += 1;
       return true;
     },
-    leave() {
+    leave: () => {
       inFlight -= 1;
     },
     get inFlight() {

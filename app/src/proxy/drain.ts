@@ -5,7 +5,13 @@
  */
 import type { Server } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Connections } from './connections.ts';
 import { StreamEnd } from './relay.ts';
+
+export interface Listening {
+  readonly server: Server;
+  readonly connections: Connections;
+}
 
 export interface DrainPlan {
   /** How long new requests are still taken. */
@@ -17,7 +23,7 @@ export interface DrainPlan {
 export interface Drain {
   readonly isDraining: () => boolean;
   /** Resolves when the server is closed. Calling it again changes nothing. */
-  begin(server: Server, plan: DrainPlan): Promise<void>;
+  begin(listening: Listening, plan: DrainPlan): Promise<void>;
 }
 
 /** The last words of a stream need a moment to be sent. */
@@ -27,13 +33,13 @@ const LAST_WORDS_MS = 250;
 export function createDrain(active: ReadonlySet<AbortController>): Drain {
   let done: Promise<void> | undefined;
 
-  async function run(server: Server, plan: DrainPlan): Promise<void> {
+  async function run({ server, connections }: Listening, plan: DrainPlan): Promise<void> {
     const graceMs = Math.min(plan.graceMs, plan.totalMs);
     await pause(graceMs);
     const closed = new Promise<void>((resolve) => {
       server.close(() => resolve());
     });
-    server.closeIdleConnections();
+    connections.closeIdle();
     const leftMs = Math.max(0, plan.totalMs - graceMs - LAST_WORDS_MS);
     if (await isSettledWithin(closed, leftMs)) return;
     const end = new StreamEnd('stream_drained', 'The balancer is shutting down. Send the request again.');
@@ -45,8 +51,8 @@ export function createDrain(active: ReadonlySet<AbortController>): Drain {
 
   return {
     isDraining: () => done !== undefined,
-    begin(server, plan) {
-      done ??= run(server, plan);
+    begin(listening, plan) {
+      done ??= run(listening, plan);
       return done;
     },
   };

@@ -211,6 +211,8 @@ class Flight {
   /** The request has a socket, which may still be connecting. */
   onRequest(proxyReq: ClientRequest): void {
     this.proxyReq = proxyReq;
+    // An upgrade that nobody asked for ends without an error; so may what is not known yet.
+    proxyReq.once('close', this.onClose);
     const { socket } = proxyReq;
     if (this.isSettled || socket === null) return void proxyReq.destroy();
     if (!socket.connecting) return this.onConnected();
@@ -223,7 +225,8 @@ class Flight {
     if (this.isSettled) return void proxyRes.destroy();
     // An upstream that breaks before anybody listens must not end the process.
     proxyRes.on('error', ignore);
-    const { rawHeaders, statusCode = 502 } = proxyRes;
+    const { rawHeaders, statusCode = 0 } = proxyRes;
+    if (statusCode < 200 || statusCode > 599) return this.onNonsense(proxyRes);
     const header = (name: string): string | undefined => headerOf(rawHeaders, name);
     const answer = { status: statusCode, rawHeaders, header, body: proxyRes };
     this.settle({ kind: 'answer', answer });
@@ -239,6 +242,16 @@ class Flight {
     }
     this.fail(this.isConnected ? this.resetCause() : 'connect');
   }
+
+  /** No status that HTTP knows: whatever this is, it is no answer. */
+  private onNonsense(proxyRes: IncomingMessage): void {
+    this.fail('reset');
+    proxyRes.destroy();
+  }
+
+  private readonly onClose = (): void => {
+    this.fail(this.isConnected ? this.resetCause() : 'connect');
+  };
 
   private readonly onConnected = (): void => {
     this.isConnected = true;
@@ -276,7 +289,7 @@ class Flight {
     this.settling.signal.removeEventListener('abort', this.onAbort);
     // What httpxy listens with holds this attempt and its body for as long as the answer streams.
     this.proxyReq?.removeAllListeners('socket').removeAllListeners('response').removeAllListeners('error');
-    this.proxyReq?.on('error', ignore);
+    this.proxyReq?.off('close', this.onClose).on('error', ignore);
     this.proxyReq?.socket?.off('connect', this.onConnected).off('secureConnect', this.onConnected);
   }
 }

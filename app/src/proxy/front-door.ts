@@ -40,6 +40,12 @@ interface BodyHolder {
   readonly bytes: Buffer;
 }
 
+/**
+ * Names are kept in the pool's state and the log, so their length is bounded. Azure allows 64 characters; the names of
+ * fine-tuned models are longer.
+ */
+export const LONGEST_DEPLOYMENT_NAME = 256;
+
 /** First segments that are served without a prefix. Others under `/` are unknown: this is not an open relay. */
 export const BARE_OPERATIONS: readonly string[] = [
   'assistants',
@@ -87,10 +93,10 @@ const MEMBERS: ReadonlySet<string> = new Set(['model', 'stream', 'background']);
 
 /** Reads a request target: a path, or an absolute URL whose authority is of no interest. */
 export function route(target: string): Routed {
+  if (!/^(?:\/|https?:\/\/)/i.test(target)) return { kind: 'unknown' };
   const cut = target.indexOf('?');
   const query = cut === -1 ? '' : target.slice(cut);
-  const path = (cut === -1 ? target : target.slice(0, cut)).replace(/^https?:\/\/[^/]*/i, '');
-  const segments = segmentsOf(path);
+  const segments = segmentsOf(pathOf(target));
   if (segments === undefined) return { kind: 'invalid' };
   const [first, second, third, ...rest] = segments;
   if (first === 'openai' && second === 'deployments' && third !== undefined) {
@@ -105,6 +111,13 @@ export function route(target: string): Routed {
   }
   if (first === 'v1') return versionOne(segments.slice(1), query);
   return first !== undefined && BARE.has(first) ? versionOne(segments, query) : { kind: 'unknown' };
+}
+
+/** The path of a request target, without its query and, in absolute form, its authority (which may hold a password). */
+export function pathOf(target: string): string {
+  const cut = target.indexOf('?');
+  const path = cut === -1 ? target : target.slice(0, cut);
+  return path.startsWith('/') ? path : path.replace(/^[a-z]+:\/\/[^/]*/i, '');
 }
 
 /** Completes a route with what the body says. */

@@ -14,15 +14,24 @@ import type { Observe, ProxyEvent } from '../telemetry/events.ts';
 import type { Admission } from './admission.ts';
 import { Course } from './course.ts';
 import type { Answer, Failed, Forward, Target } from './forward.ts';
-import { operationLabel, route, understand, type Asked, type Route } from './front-door.ts';
-import { upstreamHeaders } from './headers.ts';
+import {
+  LONGEST_DEPLOYMENT_NAME,
+  operationLabel,
+  pathOf,
+  route,
+  understand,
+  type Asked,
+  type Route,
+} from './front-door.ts';
+import { upstreamHeaders, type Credential } from './headers.ts';
 import { peek, type KeptAnswer, type Peeked, type PeekFailed } from './peek.ts';
 import { ERROR_CODES, type ProxyError } from './proxy-error.ts';
 import * as refusals from './refusals.ts';
 import { relay, StreamEnd, type Relayed } from './relay.ts';
 import { sendError, sendErrorUnread } from './reply.ts';
 import { createTurns } from './turns.ts';
-import { readBody, type HeldBody } from './request-body.ts';
+import { isEncoded, readBody, type HeldBody } from './request-body.ts';
+import { untilAborted } from './until-aborted.ts';
 
 export interface HandlerDeps {
   readonly pool: Pool;
@@ -89,67 +98,67 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     const client = deps.identify(req.headers);
     if (client.kind !== 'client') return turnAway(req, res, refusals.CREDENTIAL_ERRORS[client.kind]);
     const { name } = client;
-    if (!/^(?:identity)?$/i.test(req.headers['content-encoding'] ?? '')) {
-      return turnAway(req, res, refusals.COMPRESSED_BODY, name);
-    }
+    if (isEncoded(req)) return turnAway(req, res, refusals.COMPRESSED_BODY, name);
     if (!admission.enter()) return turnAway(req, res, refusals.TOO_MANY_REQUESTS_IN_FLIGHT, name);
-    try {
-      await admitted(req, res, found, name);
-    } finally {
-      admission.leave();
-    }
+    // Told when all is given back, so that whoever hears of it finds it so.
+    const finished = await admitted(req, res, found, name).finally(admission.leave);
+    if (finished !== undefined) observe(finished);
   }
 
   /** Refused at the door: no backend is asked, and what is left of the body is not kept. */
   function turnAway(req: IncomingMessage, res: ServerResponse, error: ProxyError, client = ''): void {
-    sendErrorUnread(req, res, error);
-    observe({
-      kind: 'request-finished',
-      requestId: deps.nextId(),
-      client,
-      method: req.method ?? '',
-      path: withoutQuery(req.url ?? '/'),
-      operation: '',
-      deployment: '',
-      status: ERROR_CODES[error.code].status,
-      ending: 'refused',
-      code: error.code,
-      attempts: 0,
-      trace: '',
-      durationMs: 0,
-    });
+    observe(refused(req, res, error, client));
   }
 
-  async function admitted(req: IncomingMessage, res: ServerResponse, found: Route, client: string): Promise<void> {
+  function refused(req: IncomingMessage, res: ServerResponse, error: ProxyError, client: string): ProxyEvent {
+    sendErrorUnread(req, res, error);
+    const { code } = error;
+    return notServed(req, client, { ending: 'refused', status: ERROR_CODES[code].status, code });
+  }
+
+  function notServed(req: IncomingMessage, client: string, ending: Ending): ProxyEvent {
+    const none = { operation: '', deployment: '', attempts: 0, trace: '', durationMs: 0 };
+    return { kind: 'request-finished', requestId: deps.nextId(), client, ...targetOf(req), ...none, ...ending };
+  }
+
+  async function admitted(
+    req: IncomingMessage,
+    res: ServerResponse,
+    found: Route,
+    client: string,
+  ): Promise<ProxyEvent | undefined> {
     const startedAt = clock();
     const read = await readBody(req, admission.bodies, { mostBytes: limits.maxBodyBytes, idleMs: limits.bodyIdleMs });
-    if (read.kind === 'gone') return;
-    if (read.kind !== 'body') return turnAway(req, res, refusals.BODY_ERRORS[read.kind], client);
+    if (read.kind === 'gone') return notServed(req, client, ABANDONED);
+    if (read.kind !== 'body') return refused(req, res, refusals.BODY_ERRORS[read.kind], client);
     const { body } = read;
+    const asked = understand(found, req.method ?? 'GET', req.headers['content-type'] ?? '', body);
+    if (asked.deployment.length > LONGEST_DEPLOYMENT_NAME) {
+      body.free();
+      return refused(req, res, refusals.LONG_DEPLOYMENT_NAME, client);
+    }
     const caller = new AbortController();
     const onClose = (): void => {
       if (!res.writableFinished) caller.abort();
     };
     res.on('close', onClose);
     deps.active.add(caller);
-    const asked = understand(found, req.method ?? 'GET', req.headers['content-type'] ?? '', body);
     const call: Call = { id: deps.nextId(), req, res, asked, signal: caller.signal, body };
     const course = new Course();
     try {
       const ending = await serve(call, course);
-      observe({
+      return {
         kind: 'request-finished',
         requestId: call.id,
         client,
-        method: req.method ?? 'GET',
-        path: withoutQuery(req.url ?? '/'),
+        ...targetOf(req),
         operation: operationLabel(asked.operation),
         deployment: asked.deployment,
         attempts: course.attempts,
         trace: course.trace(ending.backend, ending.status),
         durationMs: clock() - startedAt,
         ...ending,
-      });
+      };
     } finally {
       body.free();
       deps.active.delete(caller);
@@ -184,7 +193,9 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     const { asked, req, signal } = call;
     const target = deps.targets.get(lease.backend.name);
     if (target === undefined) throw new Error(`no target for backend ${lease.backend.name}`);
-    const given = await credentialFor(lease);
+    const credential = credentialFor(lease);
+    const given = credential instanceof Promise ? await untilAborted(credential, signal) : credential;
+    if (given === 'aborted') return { peeked: failed({ kind: 'abandoned' }) };
     if (given === undefined) return { peeked: failed({ kind: 'failed', cause: 'credential' }) };
     const body = asked.upstreamBody(lease.deployment);
     const path = asked.upstreamPath(lease.deployment);
@@ -212,21 +223,22 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       kind: 'attempt-started',
       requestId: call.id,
       backend: lease.backend.name,
-      url: lease.backend.origin + withoutQuery(path),
+      url: lease.backend.origin + pathOf(path),
       deployment: lease.deployment,
       attempt: course.attempts,
       probe: lease.probe,
     });
   }
 
-  async function credentialFor(lease: Lease): Promise<Awaited<ReturnType<BackendAuth['credential']>> | undefined> {
-    try {
-      return await deps.backendAuth.credential(lease.backend);
-    } catch (error) {
+  /** A key at once, a token when it is there; undefined when the identity gives none now. */
+  function credentialFor(lease: Lease): Credential | Promise<Credential | undefined> {
+    const given = deps.backendAuth.credential(lease.backend);
+    if (!(given instanceof Promise)) return given;
+    return given.catch((error: unknown) => {
       if (!(error instanceof TokenError)) throw error;
       observe({ kind: 'notice', level: 'warning', text: `${lease.backend.name} was not asked: ${error.message}` });
       return undefined;
-    }
+    });
   }
 
   /** The answer is this one: nothing can be failed over from here on. */
@@ -278,7 +290,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   function leave(call: Call, course: Course): Ending {
     const reason: unknown = call.signal.reason;
     if (reason instanceof StreamEnd) return tell(call, course, { code: reason.code, message: reason.message });
-    return { ending: 'abandoned', status: 499 };
+    return ABANDONED;
   }
 
   function relayTo(call: Call, own: readonly string[], relayed: Relayed): Promise<Outcome> {
@@ -312,6 +324,8 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
 }
 
 const NONE: readonly string[] = [];
+/** 499 is what nginx logs for a caller who left; nobody receives it. */
+const ABANDONED: Ending = { ending: 'abandoned', status: 499 };
 const CONNECTION_CLOSE: readonly string[] = ['connection', 'close'];
 
 function endingOf(outcome: Outcome): Ending['ending'] {
@@ -323,7 +337,7 @@ function failed(outcome: Outcome): Failed {
   return { kind: 'failed', outcome };
 }
 
-function withoutQuery(path: string): string {
-  const at = path.indexOf('?');
-  return at === -1 ? path : path.slice(0, at);
+/** For events: no query, and no authority, which may hold a password. */
+function targetOf(req: IncomingMessage): { readonly method: string; readonly path: string } {
+  return { method: req.method ?? 'GET', path: pathOf(req.url ?? '/') };
 }

@@ -45,9 +45,10 @@ export function upstreamHeaders(
   bodyLength: number | undefined,
 ): Record<string, string> {
   const headers: Record<string, string> = { host };
+  const named = tokensOf(from.connection ?? '');
   for (const name of UPSTREAM_HEADERS) {
     const value = from[name];
-    if (typeof value === 'string') headers[name] = value;
+    if (typeof value === 'string' && !named.includes(name)) headers[name] = value;
   }
   // Compressed events could not be watched, and cost time to the first token.
   headers['accept-encoding'] = 'identity';
@@ -74,9 +75,14 @@ function connectionNames(rawHeaders: readonly string[]): readonly string[] {
   const named: string[] = [];
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     if (rawHeaders[i]?.toLowerCase() !== 'connection') continue;
-    const value = rawHeaders[i + 1] ?? '';
-    if (value === 'keep-alive' || value === 'close') continue;
-    named.push(...value.split(',').map((token) => token.trim().toLowerCase()));
+    named.push(...tokensOf(rawHeaders[i + 1] ?? ''));
   }
   return named;
 }
+
+function tokensOf(connection: string): readonly string[] {
+  if (connection === '' || connection === 'keep-alive' || connection === 'close') return NONE;
+  return connection.split(',').map((token) => token.trim().toLowerCase());
+}
+
+const NONE: readonly string[] = [];

@@ -6,6 +6,8 @@
 /** Every code, with its status and its `type`. docs/configuration.md lists them; a test compares. */
 export const ERROR_CODES = {
   invalid_path: { status: 400, type: 'invalid_request_error' },
+  invalid_deployment_name: { status: 400, type: 'invalid_request_error' },
+  malformed_request: { status: 400, type: 'invalid_request_error' },
   invalid_content_encoding: { status: 415, type: 'invalid_request_error' },
   missing_credential: { status: 401, type: 'authentication_error' },
   unknown_credential: { status: 401, type: 'authentication_error' },
@@ -15,8 +17,11 @@ export const ERROR_CODES = {
   DeploymentNotFound: { status: 404, type: 'invalid_request_error' },
   method_not_allowed: { status: 405, type: 'invalid_request_error' },
   body_timeout: { status: 408, type: 'invalid_request_error' },
+  request_timeout: { status: 408, type: 'invalid_request_error' },
   body_too_large: { status: 413, type: 'invalid_request_error' },
   all_backends_throttled: { status: 429, type: 'too_many_requests' },
+  expectation_failed: { status: 417, type: 'invalid_request_error' },
+  headers_too_large: { status: 431, type: 'invalid_request_error' },
   internal_error: { status: 500, type: 'server_error' },
   websocket_not_supported: { status: 501, type: 'invalid_request_error' },
   backend_auth_failed: { status: 502, type: 'server_error' },

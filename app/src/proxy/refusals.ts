@@ -2,7 +2,7 @@
  * What a caller is told, in words: every refusal of the front door, and the one answer when no backend gave any.
  */
 import type { Refusal } from '../balancer/failover.ts';
-import { BARE_OPERATIONS } from './front-door.ts';
+import { BARE_OPERATIONS, LONGEST_DEPLOYMENT_NAME } from './front-door.ts';
 import { printable, type ProxyError } from './proxy-error.ts';
 
 export const WEBSOCKET: ProxyError = {
@@ -26,13 +26,38 @@ export const PATH_ERRORS = {
 
 export const METHOD_NOT_ALLOWED: ProxyError = {
   code: 'method_not_allowed',
-  message: 'Only GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS are served.',
+  message: 'Only GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS are served; this is not a forward proxy.',
   headers: { allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' },
+};
+
+export const MALFORMED_REQUEST: ProxyError = {
+  code: 'malformed_request',
+  message: 'This is not a request that HTTP/1.1 allows.',
+};
+
+export const EXPECTATION_FAILED: ProxyError = {
+  code: 'expectation_failed',
+  message: 'The only expectation that can be met is 100-continue.',
+};
+
+export const HEADERS_TOO_LARGE: ProxyError = {
+  code: 'headers_too_large',
+  message: 'The headers are too many, or larger than 32 KiB. Send less.',
+};
+
+export const REQUEST_TIMEOUT: ProxyError = {
+  code: 'request_timeout',
+  message: 'The request did not arrive in time. Send it again.',
+};
+
+export const LONG_DEPLOYMENT_NAME: ProxyError = {
+  code: 'invalid_deployment_name',
+  message: `A deployment name has at most ${LONGEST_DEPLOYMENT_NAME} characters.`,
 };
 
 export const COMPRESSED_BODY: ProxyError = {
   code: 'invalid_content_encoding',
-  message: 'Compressed request bodies are not accepted. Send the body without Content-Encoding.',
+  message: 'Compressed request bodies are not accepted. Send the body as it is, without Content-Encoding.',
 };
 
 export const CREDENTIAL_ERRORS = {

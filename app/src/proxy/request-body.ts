@@ -60,6 +60,11 @@ export interface BodyLimits {
   readonly idleMs: number;
 }
 
+/** True when the body would arrive at a backend as something else than it is. */
+export function isEncoded({ headers }: IncomingMessage): boolean {
+  return !/^(?:identity)?$/i.test(headers['content-encoding'] ?? '');
+}
+
 /**
  * On `body` the caller of this owes a `free()`; on all else nothing stays taken, and what is still to come of the body
  * has not been read.

@@ -100,14 +100,23 @@ function textLine({ level, text, fields }: Line): string {
 }
 
 function jsonLine({ level, text, fields }: Line, kind: string, at: Date): string {
-  return `${JSON.stringify({ time: at.toISOString(), level, kind, text, ...fields })}\n`;
+  return `${JSON.stringify({ time: at.toISOString(), level, kind, text: clipped(text), ...fields })}\n`;
 }
 
 function quoted(value: string): string {
-  return /^[\x21\x23-\x7e]+$/.test(value) ? value : JSON.stringify(oneLine(value));
+  const short = oneLine(value);
+  return /^[\x21\x23-\x7e]+$/.test(short) ? short : JSON.stringify(short);
 }
 
 /** Control characters, in what a stranger chose, could forge a line or drive a terminal. */
 function oneLine(text: string): string {
-  return /^[\x20-\x7e]*$/.test(text) ? text : text.replaceAll(/[^\x20-\x7e]/g, '?');
+  const short = clipped(text);
+  return /^[\x20-\x7e]*$/.test(short) ? short : short.replaceAll(/[^\x20-\x7e]/g, '?');
 }
+
+/** Paths can be as long as all headers together. */
+function clipped(text: string): string {
+  return text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT)}...` : text;
+}
+
+const LONGEST_TEXT = 1000;

@@ -1,0 +1,78 @@
+/** What the pool keeps: a part per host, and one per backend × deployment, the least recently used forgotten. */
+import type { Backend } from './backend.ts';
+import { CLOSED, type BreakerState } from './circuit-breaker.ts';
+import type { Quota } from './quota.ts';
+
+/** Anything with a breaker: a host, or a backend × deployment. */
+export interface Part {
+  readonly backend: Backend;
+  readonly deployment?: string;
+  state: BreakerState;
+  /** The pool's epoch when the present state began. */
+  epoch: number;
+  inFlight: number;
+  failedAt: number;
+}
+
+export interface Host extends Part {
+  /** Clock ms of the last answer of any kind. */
+  answeredAt: number;
+  /** By the deployment's name as sent upstream. */
+  readonly entries: Map<string, Entry>;
+}
+
+export interface Entry extends Part {
+  readonly deployment: string;
+  readonly host: Host;
+  /** When it was last asked about, in requests: orders the forgetting. */
+  usedAt: number;
+  quota?: Quota;
+}
+
+export interface PoolState {
+  readonly hosts: readonly Host[];
+  /** Found, or made new in this epoch. */
+  readonly entryOf: (host: Host, deployment: string, epoch: number) => Entry;
+}
+
+export function createPoolState(backends: readonly Backend[], maxEntries: number): PoolState {
+  const hosts: readonly Host[] = backends.map((backend) => ({
+    backend,
+    state: CLOSED,
+    epoch: 0,
+    inFlight: 0,
+    failedAt: 0,
+    answeredAt: -1,
+    entries: new Map(),
+  }));
+  let entryCount = 0;
+  let uses = 0;
+
+  function entryOf(host: Host, deployment: string, epoch: number): Entry {
+    let entry = host.entries.get(deployment);
+    if (entry === undefined) {
+      if (entryCount >= maxEntries) forgetOne();
+      entry = { backend: host.backend, host, deployment, state: CLOSED, epoch, inFlight: 0, failedAt: 0, usedAt: 0 };
+      host.entries.set(deployment, entry);
+      entryCount += 1;
+    }
+    uses += 1;
+    entry.usedAt = uses;
+    return entry;
+  }
+
+  /** Makes room for one more. Entries in use are never forgotten; there are at most as many as requests in flight. */
+  function forgetOne(): void {
+    let oldest: Entry | undefined;
+    for (const host of hosts) {
+      for (const entry of host.entries.values()) {
+        if (entry.inFlight === 0 && entry.usedAt < (oldest?.usedAt ?? Number.POSITIVE_INFINITY)) oldest = entry;
+      }
+    }
+    if (oldest === undefined) return;
+    oldest.host.entries.delete(oldest.deployment);
+    entryCount -= 1;
+  }
+
+  return { hosts, entryOf };
+}

@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict';
+import { codeOf, importsOf, packageOf, sourcesUnder, textOf, type ImportLine } from './support/sources.ts';
+
+const APP = sourcesUnder('app/src');
+const SIMULATOR = sourcesUnder('simulator');
+const OTHERS = ['scripts', 'bench', 'test'].flatMap((folder) => sourcesUnder(folder));
+const LINES = [...APP, ...SIMULATOR, ...OTHERS].flatMap((path) => importsOf(path));
+
+/** What each part of app/src may import of the others; `type` when only types. */
+const ARROWS: Readonly<Record<string, Readonly<Record<string, 'value' | 'type'>>>> = {
+  main: { compose: 'value', config: 'value', telemetry: 'value' },
+  compose: {
+    app: 'value',
+    auth: 'value',
+    balancer: 'value',
+    config: 'value',
+    ops: 'value',
+    proxy: 'value',
+    server: 'value',
+    telemetry: 'value',
+  },
+  app: { ops: 'value', proxy: 'value', telemetry: 'type' },
+  server: { proxy: 'value' },
+  config: { balancer: 'type' },
+  // Errors look alike everywhere: ops sends them with proxy/reply.ts (held below).
+  ops: { auth: 'type', balancer: 'type', proxy: 'value', telemetry: 'value' },
+  proxy: { auth: 'value', balancer: 'value', telemetry: 'type' },
+  telemetry: { balancer: 'type' },
+  auth: { balancer: 'type' },
+  balancer: {},
+};
+
+/** The one file of app/src that imports each npm package. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  '@azure/identity': 'app/src/auth/token-source.ts',
+  express: 'app/src/app.ts',
+  'http-proxy-middleware': 'app/src/proxy/forward.ts',
+  zod: 'app/src/config.ts',
+};
+
+/** Files that may import no more than the types of a package: compose.ts hands a credential through. */
+const TYPES_OF_PACKAGES: Readonly<Record<string, string>> = { 'app/src/compose.ts': '@azure/identity' };
+
+const MOST_LINES = 350;
+
+/** `proxy` of `app/src/proxy/handler.ts`, `main` of `app/src/main.ts`. */
+function partOf(path: string): string {
+  return /^app\/src\/(\w+)/.exec(path)?.[1] ?? '';
+}
+
+function told(lines: readonly ImportLine[]): readonly string[] {
+  return lines.map(({ from, to, isType }) => `${from} imports ${isType ? 'types of ' : ''}${to}`);
+}
+
+function isOfApp(path: string): boolean {
+  return path.startsWith('app/');
+}
+
+describe('the architecture', () => {
+  it('is read from every import line, and every file that is imported exists', () => {
+    const files = new Set([...APP, ...SIMULATOR, ...OTHERS]);
+    for (const path of files) {
+      const written = codeOf(path).match(/^import\b|^export [^;]*? from '/gm)?.length ?? 0;
+      const read = LINES.filter(({ from }) => from === path).length;
+      assert.ok(read >= written, `${path} has ${written} import lines, of which ${read} were read`);
+    }
+    const missing = LINES.filter(({ to }) => to.endsWith('.ts') && !files.has(to));
+    assert.deepEqual(told(missing), []);
+  });
+
+  it('has no part of app/src without arrows of its own', () => {
+    assert.deepEqual([...new Set(APP.map(partOf))].toSorted(), Object.keys(ARROWS).toSorted());
+  });
+
+  it('points its arrows one way: main → compose → app → {proxy, ops} → {auth, telemetry} → balancer', () => {
+    const wrong = LINES.filter(({ from, to, isType }) => {
+      if (!isOfApp(from) || !isOfApp(to) || partOf(from) === partOf(to)) return false;
+      const allowed = ARROWS[partOf(from)]?.[partOf(to)];
+      return allowed === undefined || (allowed === 'type' && !isType);
+    });
+    assert.deepEqual(told(wrong), []);
+  });
+
+  it('lets ops use nothing of proxy but how errors and documents are sent', () => {
+    const wrong = LINES.filter(
+      ({ from, to }) => partOf(from) === 'ops' && partOf(to) === 'proxy' && !/\/(reply|proxy-error)\.ts$/.test(to),
+    );
+    assert.deepEqual(told(wrong), []);
+  });
+
+  it('keeps the balancer pure: it imports only itself', () => {
+    const wrong = LINES.filter(({ from, to }) => partOf(from) === 'balancer' && partOf(to) !== 'balancer');
+    assert.deepEqual(told(wrong), []);
+  });
+
+  it('keeps the balancer pure: it reads no clock, no chance and no process, and starts no timer', () => {
+    const impure =
+      /\b(?:Date\.now|new Date|Math\.random|performance|process|globalThis|setTimeout|setInterval|setImmediate|queueMicrotask|fetch|console|require|await|async)\b/;
+    const wrong = APP.filter((path) => partOf(path) === 'balancer').flatMap((path) => {
+      const found = impure.exec(codeOf(path))?.[0];
+      return found === undefined ? [] : [`${path} says ${found}`];
+    });
+    assert.deepEqual(wrong, []);
+  });
+
+  it('has nobody import main.ts', () => {
+    assert.deepEqual(told(LINES.filter(({ to }) => to === 'app/src/main.ts')), []);
+  });
+
+  it('keeps app and simulator apart: neither imports the other, nor tests, scripts or bench', () => {
+    const wrong = LINES.filter(({ from, to }) => {
+      if (!to.endsWith('.ts')) return false;
+      if (isOfApp(from)) return !to.startsWith('app/src/');
+      return from.startsWith('simulator/') && !to.startsWith('simulator/');
+    });
+    assert.deepEqual(told(wrong), []);
+  });
+
+  it('has each npm package imported by one file of app/src', () => {
+    const wrong = LINES.filter(({ from, to, isType }) => {
+      if (!isOfApp(from) || to.endsWith('.ts') || to.startsWith('node:')) return false;
+      const isTheOne = PACKAGES[packageOf(to)] === from;
+      return !isTheOne && !(isType && TYPES_OF_PACKAGES[from] === packageOf(to));
+    });
+    assert.deepEqual(told(wrong), []);
+    for (const [name, path] of Object.entries(PACKAGES)) {
+      const found = LINES.some(({ from, to }) => from === path && packageOf(to) === name);
+      assert.ok(found, `${path} does not import ${name} any more`);
+    }
+  });
+
+  it('installs for the app exactly the packages that it imports', () => {
+    const manifest: unknown = JSON.parse(textOf('package.json'));
+    assert.ok(typeof manifest === 'object' && manifest !== null && 'dependencies' in manifest);
+    assert.deepEqual(Object.keys(manifest.dependencies ?? {}).toSorted(), Object.keys(PACKAGES).toSorted());
+  });
+
+  it('names the modules of Node with node: and its own files with .ts', () => {
+    const packages = /^(?:node:|@?[a-z])/;
+    const wrong = LINES.filter(({ to }) => !to.endsWith('.ts') && !packages.test(to));
+    assert.deepEqual(told(wrong), []);
+    const bare = LINES.filter(({ to }) =>
+      /^(?:assert|buffer|crypto|events|fs|http|https|net|os|path|stream|url|util|zlib)(?:\/|$)/.test(to),
+    );
+    assert.deepEqual(told(bare), []);
+  });
+
+  it(`has no file of app/src with more than ${MOST_LINES} lines`, () => {
+    const long = APP.map((path) => ({ path, lines: textOf(path).split('\n').length - 1 })).filter(
+      ({ lines }) => lines > MOST_LINES,
+    );
+    assert.deepEqual(long, []);
+  });
+
+  it('says at the head of every file of app/src what it is for', () => {
+    const silent = APP.filter((path) => !/^\/(?:\*\*|\/) ?\S?/.test(textOf(path)));
+    assert.deepEqual(silent, []);
+  });
+});

@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { BACKEND_SETTINGS, NOT_YET_SETTINGS, readConfig, SETTINGS } from '../app/src/config.ts';
+import { ERROR_CODES } from '../app/src/proxy/proxy-error.ts';
+import { textOf } from './support/sources.ts';
+
+const CONFIGURATION = 'docs/configuration.md';
+
+/** What docs call nothing: no default. */
+const NONE = '–';
+
+/** The rows of all tables of a document whose first heading is this one; cells trimmed. */
+function rowsOf(path: string, heading: string): readonly (readonly string[])[] {
+  const rows: string[][] = [];
+  let isWanted = false;
+  let isInTable = false;
+  for (const line of textOf(path).split('\n')) {
+    const cells = line.startsWith('|') ? cellsOf(line) : [];
+    if (cells.length === 0) {
+      isInTable = false;
+    } else if (!isInTable) {
+      isInTable = true;
+      isWanted = cells[0]?.toLowerCase() === heading;
+    } else if (isWanted && !/^:?-+:?$/.test(cells[0] ?? '')) {
+      rows.push(cells);
+    }
+  }
+  assert.ok(rows.length > 0, `${path} has no table whose first column is called "${heading}"`);
+  return rows;
+}
+
+function cellsOf(line: string): string[] {
+  return line
+    .replace(/^\||\|\s*$/g, '')
+    .split(/(?<!\\)\|/)
+    .map((cell) => cell.trim());
+}
+
+/** The names in backticks of a table's first column; every row must have one at least. */
+function namesIn(path: string, heading: string): readonly string[] {
+  return rowsOf(path, heading).flatMap(([first = '']) => {
+    const names = inBackticks(first);
+    assert.ok(names.length > 0, `${path}: no name in backticks in the row "${first}"`);
+    return names;
+  });
+}
+
+function inBackticks(text: string): readonly string[] {
+  return [...text.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name);
+}
+
+/** Compares both ways, and says which side lacks what. */
+function assertSame(documented: readonly string[], inCode: readonly string[], where: string): void {
+  const missing = inCode.filter((name) => !documented.includes(name));
+  const unknown = documented.filter((name) => !inCode.includes(name));
+  const repeated = documented.filter((name, index) => documented.indexOf(name) !== index);
+  assert.deepEqual({ missing, unknown, repeated }, { missing: [], unknown: [], repeated: [] }, `in ${where}`);
+}
+
+/** The section under a heading that matches, up to the next heading. */
+function sectionOf(path: string, heading: RegExp): string {
+  const sections = textOf(path).split(/^#+ /m);
+  const found = sections.find((section) => heading.test(section.split('\n', 1)[0] ?? ''));
+  assert.ok(found !== undefined, `${path} has no section ${heading}`);
+  return found;
+}
+
+/** Every setting's default as docs write it. */
+function defaults(): ReadonlyMap<string, string> {
+  const config = readConfig({ BACKEND_1_URL: 'https://one.openai.azure.com' });
+  const [backend] = config.backends;
+  const values: Readonly<Record<string, string | number | boolean | undefined>> = {
+    HOST: config.host,
+    PORT: config.port,
+    DEPLOYMENT_ALIASES: undefined,
+    CONNECT_TIMEOUT_SECONDS: config.connectTimeoutMs / 1000,
+    HTTP_TIMEOUT_SECONDS: config.httpTimeoutMs / 1000,
+    STREAM_IDLE_TIMEOUT_SECONDS: config.streamIdleTimeoutMs / 1000,
+    SSE_KEEPALIVE_SECONDS: config.sseKeepAliveMs / 1000,
+    MAX_BODY_BYTES: config.maxBodyBytes,
+    MAX_BUFFERED_BYTES: config.maxBufferedBytes,
+    MAX_CONCURRENT_REQUESTS: config.maxConcurrentRequests,
+    DRAIN_SECONDS: config.drainMs / 1000,
+    CLIENT_API_KEYS: undefined,
+    OPERATOR_KEYS: undefined,
+    ALLOW_ANONYMOUS: config.allowAnonymous,
+    LOG_FORMAT: config.logFormat,
+    AZURE_CLIENT_ID: config.azureClientId,
+    BACKEND_n_URL: undefined,
+    BACKEND_n_NAME: backend?.name.replace('1', 'n'),
+    BACKEND_n_PRIORITY: backend?.priority,
+    BACKEND_n_WEIGHT: backend?.weight,
+    BACKEND_n_APIKEY: config.backendKeys.get('openai1'),
+    BACKEND_n_DEPLOYMENT_NAME: backend?.deploymentName,
+    BACKEND_n_DEPLOYMENTS: undefined,
+  };
+  assert.deepEqual([config.aliases.size, config.clientKeys.length, config.operatorKeys.length], [0, 0, 0]);
+  return new Map(Object.entries(values).map(([name, value]) => [name, value === undefined ? NONE : String(value)]));
+}
+
+describe(CONFIGURATION, () => {
+  const settings = [...SETTINGS, ...BACKEND_SETTINGS.map((ending) => `BACKEND_n_${ending}`)];
+
+  it('has every setting that is read, and no other', () => {
+    assertSame(namesIn(CONFIGURATION, 'variable'), settings, `${CONFIGURATION}, tables of settings`);
+  });
+
+  it('names every setting that is not available yet, and no other, where it says so', () => {
+    const section = sectionOf(CONFIGURATION, /not (in|available)/i);
+    const names = inBackticks(section).filter((name) => /^[A-Z][A-Z0-9_]+$/.test(name));
+    assertSame(names, NOT_YET_SETTINGS, `${CONFIGURATION}, section of settings to come`);
+  });
+
+  it('says the defaults that are read', () => {
+    const known = defaults();
+    for (const [first = '', second = ''] of rowsOf(CONFIGURATION, 'variable')) {
+      for (const name of inBackticks(first)) {
+        const expected = known.get(name);
+        assert.ok(expected !== undefined, `teach the default of ${name} to test/docs.test.ts`);
+        const documented = second.replaceAll('`', '').replace(/ \(.*\)$/, '');
+        assert.equal(documented, expected, `default of ${name} in ${CONFIGURATION}`);
+      }
+    }
+  });
+
+  it('has every error code that a caller can get from here, and no other, with its status', () => {
+    const inCode = new Map<string, number>();
+    for (const [code, { status }] of Object.entries(ERROR_CODES)) {
+      assert.ok(inCode.get(code) === undefined || inCode.get(code) === status, `${code} has two statuses in the code`);
+      inCode.set(code, status);
+    }
+    assertSame(namesIn(CONFIGURATION, 'code'), [...inCode.keys()], `${CONFIGURATION}, table of codes`);
+    for (const [first = '', second = ''] of rowsOf(CONFIGURATION, 'code')) {
+      const [code = ''] = inBackticks(first);
+      assert.equal(Number(second), inCode.get(code), `status of ${code} in ${CONFIGURATION}`);
+    }
+  });
+});
+
+describe('README.md', () => {
+  for (const command of ['npm ci && npm start', 'npm ci && npm test']) {
+    it(`names the command \`${command}\``, () => {
+      const lines = textOf('README.md').split('\n');
+      assert.ok(
+        lines.some((line) => line.trim() === command),
+        `no line of its own says ${command}`,
+      );
+    });
+  }
+
+  it('names only npm scripts that there are', () => {
+    const manifest: unknown = JSON.parse(textOf('package.json'));
+    assert.ok(typeof manifest === 'object' && manifest !== null && 'scripts' in manifest);
+    const scripts = Object.keys(manifest.scripts ?? {});
+    const named = [...textOf('README.md').matchAll(/\bnpm (?:run )?([a-z]+)/g)].map(([, name = '']) => name);
+    assert.deepEqual(
+      named.filter((name) => !scripts.includes(name) && name !== 'ci' && name !== 'run'),
+      [],
+    );
+  });
+
+  it('has no text that waits to be replaced', () => {
+    assert.deepEqual(textOf('README.md').match(/^[A-Z]+_[A-Z_]+$|\bTODO\b|\bTBD\b/gm) ?? [], []);
+  });
+});
+
+describe('a link in a document', () => {
+  const documents = [
+    'README.md',
+    ...readdirSync(fileURLToPath(new URL('../docs', import.meta.url)), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => `docs/${name}`),
+  ];
+  for (const path of documents) {
+    it(`leads to a file that exists: ${path}`, () => {
+      const base = new URL(`../${path}`, import.meta.url);
+      const targets = [...textOf(path).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)/g)].map(
+        ([, target = '']) => target,
+      );
+      assert.deepEqual(
+        targets.filter((target) => !existsSync(new URL(target, base))),
+        [],
+      );
+    });
+  }
+});

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { CLIENT_KEY } from '../support/balancer.ts';
+import { startTestFleet, type TestFleet } from '../support/fleet.ts';
+import { chat, send } from '../support/http.ts';
+import { endProcesses, startProcess } from '../support/process.ts';
+
+describe('the output of the process', function () {
+  this.timeout(20_000);
+  let fleet: TestFleet;
+  beforeEach(async () => {
+    fleet = await startTestFleet(2);
+  });
+  afterEach(async () => {
+    await endProcesses();
+    await fleet.close();
+  });
+
+  it('is one line an attempt and one a request, in which no credential is', async () => {
+    const started = await startProcess({ ...fleet.env, CLIENT_API_KEYS: `tester=${CLIENT_KEY}` });
+    fleet.resources[0]?.always({ kind: 'throttle', retryAfterMs: 1200 });
+    fleet.resources[1]?.always({ kind: 'status', status: 503 });
+    const received = await send(`${started.url}/v1/chat/completions?api-version=secret-query`, {
+      body: chat({ user: 'secret-body' }),
+    });
+    assert.ok([429, 503].includes(received.status));
+    await started.line(/^(WARNING )?POST \/v1\/chat\/completions \d{3} /);
+    const lines = started.lines.slice(1);
+    const attempts = lines.filter((line) => line.startsWith('Proxying to http://127.0.0.1:'));
+    assert.equal(attempts.length, 2);
+    assert.equal(lines.filter((line) => line.includes('POST /v1/chat/completions ')).length, 1);
+    assert.equal(lines.filter((line) => line.startsWith('Backend openai')).length, 2);
+    assert.equal(lines.length, 5, lines.join('\n'));
+    for (const secret of [CLIENT_KEY, 'key-1', 'key-2', 'secret-body', 'secret-query', 'Say hello']) {
+      assert.ok(!started.lines.join('\n').includes(secret), `${secret} is in the log`);
+    }
+    assert.equal(started.errors, '');
+  });
+
+  it('is lines of JSON with LOG_FORMAT=json, every one of them', async () => {
+    const started = await startProcess({ ...fleet.env, LOG_FORMAT: 'json' });
+    fleet.resources[0]?.script({ kind: 'throttle', retryAfterMs: 1200 });
+    fleet.resources[1]?.script({ kind: 'throttle', retryAfterMs: 1200 });
+    assert.equal((await send(`${started.url}/v1/chat/completions`, { body: chat({ model: 'gpt\n"5' }) })).status, 429);
+    await started.line(/"request-finished"/);
+    started.signal('SIGINT');
+    await started.exited;
+    const kinds = [];
+    for (const line of started.lines) {
+      const entry: unknown = JSON.parse(line);
+      assert.ok(typeof entry === 'object' && entry !== null);
+      const { time, level, kind, text } = { time: '', level: '', kind: '', text: '', ...entry };
+      assert.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+      assert.ok(['info', 'warning', 'error'].includes(level));
+      assert.ok(text !== '');
+      kinds.push(kind);
+    }
+    assert.deepEqual(kinds, [
+      'notice',
+      'attempt-started',
+      'state-changed',
+      'attempt-started',
+      'state-changed',
+      'request-finished',
+      'notice',
+      'notice',
+    ]);
+    assert.equal(started.errors, '');
+  });
+
+  it('may be closed early: the process goes on serving', async () => {
+    const started = await startProcess(fleet.env);
+    started.stdout.destroy();
+    for (const _ of [1, 2, 3, 4, 5]) {
+      assert.equal((await send(`${started.url}/v1/chat/completions`, { body: chat() })).status, 200);
+    }
+    started.signal('SIGINT');
+    assert.deepEqual(await started.exited, { code: 0, signal: null });
+    assert.equal(started.errors, '');
+  });
+
+  it('holds the last lines when the process ends at once', async () => {
+    const started = await startProcess(fleet.env);
+    assert.equal((await send(`${started.url}/v1/chat/completions`, { body: chat() })).status, 200);
+    started.signal('SIGINT');
+    assert.deepEqual(await started.exited, { code: 0, signal: null });
+    assert.match(
+      started.lines.join('\n'),
+      /\nPOST \/v1\/chat\/completions 200 .*\nDraining after SIGINT: \d+ requests in flight\nDrained$/,
+    );
+  });
+});
