@@ -72,10 +72,10 @@ export function standing(state: BreakerState, inFlight: number, now: number): St
   }
 }
 
-/** A request goes out. From rest (or once more while probing) it is the probe. */
+/** A request goes out. After its rest (or once more while probing) it is the probe; before, the last resort. */
 export function onAsked(state: BreakerState, now: number): BreakerState {
   if (state.kind === 'probing') return { ...state, askedAt: now };
-  return isRest(state) ? { kind: 'probing', after: state, askedAt: now } : state;
+  return isRest(state) && now >= state.until ? { kind: 'probing', after: state, askedAt: now } : state;
 }
 
 /** Content arrived, or an answer that only a working backend gives. */

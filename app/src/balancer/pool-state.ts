@@ -15,8 +15,8 @@ export interface Part {
 }
 
 export interface Host extends Part {
-  /** Clock ms of the last answer of any kind. */
-  answeredAt: number;
+  /** Answers of any kind so far. */
+  answers: number;
   /** By the deployment's name as sent upstream. */
   readonly entries: Map<string, Entry>;
 }
@@ -33,6 +33,8 @@ export interface PoolState {
   readonly hosts: readonly Host[];
   /** Found, or made new in this epoch. */
   readonly entryOf: (host: Host, deployment: string, epoch: number) => Entry;
+  /** Forgets the least recently used beyond the most. Those in use stay; there are at most as many as requests. */
+  readonly trim: () => void;
 }
 
 export function createPoolState(backends: readonly Backend[], maxEntries: number): PoolState {
@@ -42,7 +44,7 @@ export function createPoolState(backends: readonly Backend[], maxEntries: number
     epoch: 0,
     inFlight: 0,
     failedAt: 0,
-    answeredAt: -1,
+    answers: 0,
     entries: new Map(),
   }));
   let entryCount = 0;
@@ -51,7 +53,6 @@ export function createPoolState(backends: readonly Backend[], maxEntries: number
   function entryOf(host: Host, deployment: string, epoch: number): Entry {
     let entry = host.entries.get(deployment);
     if (entry === undefined) {
-      if (entryCount >= maxEntries) forgetOne();
       entry = { backend: host.backend, host, deployment, state: CLOSED, epoch, inFlight: 0, failedAt: 0, usedAt: 0 };
       host.entries.set(deployment, entry);
       entryCount += 1;
@@ -61,18 +62,24 @@ export function createPoolState(backends: readonly Backend[], maxEntries: number
     return entry;
   }
 
-  /** Makes room for one more. Entries in use are never forgotten; there are at most as many as requests in flight. */
-  function forgetOne(): void {
+  function trim(): void {
+    while (entryCount > maxEntries) {
+      const oldest = leastRecentlyUsed();
+      if (oldest === undefined) return;
+      oldest.host.entries.delete(oldest.deployment);
+      entryCount -= 1;
+    }
+  }
+
+  function leastRecentlyUsed(): Entry | undefined {
     let oldest: Entry | undefined;
     for (const host of hosts) {
       for (const entry of host.entries.values()) {
         if (entry.inFlight === 0 && entry.usedAt < (oldest?.usedAt ?? Number.POSITIVE_INFINITY)) oldest = entry;
       }
     }
-    if (oldest === undefined) return;
-    oldest.host.entries.delete(oldest.deployment);
-    entryCount -= 1;
+    return oldest;
   }
 
-  return { hosts, entryOf };
+  return { hosts, entryOf, trim };
 }

@@ -96,14 +96,23 @@ export interface PoolOptions {
   readonly maxEntries?: number;
 }
 
+/** What is kept of a lease until it is settled. */
+interface Loan {
+  readonly entry: Entry;
+  /** The host's answers when it began, and those that were this attempt's own. */
+  readonly answersBefore: number;
+  ownAnswers: number;
+  hasSucceeded: boolean;
+}
+
 interface Option extends Candidate {
   readonly entry: Entry;
 }
 
 export function createPool(options: PoolOptions): Pool {
   const { backends, aliases = new Map(), random, onStateChange, maxEntries = 1000 } = options;
-  const { hosts, entryOf } = createPoolState(backends, maxEntries);
-  const leased = new Map<number, Entry>();
+  const { hosts, entryOf, trim } = createPoolState(backends, maxEntries);
+  const loans = new Map<number, Loan>();
   let epoch = 0;
   let lastLeaseId = 0;
 
@@ -111,7 +120,9 @@ export function createPool(options: PoolOptions): Pool {
     const all = optionsFor(ask, now);
     const untried = all.filter((option) => !ask.tried.has(option.backend.name));
     const chosen = select(untried, random) ?? lastMissing(all, ask);
-    return chosen === undefined ? none(all, now) : { kind: 'lease', lease: lend(chosen.entry, now) };
+    const acquired: Acquired = chosen === undefined ? none(all) : { kind: 'lease', lease: lend(chosen.entry, now) };
+    trim();
+    return acquired;
   }
 
   function optionsFor(ask: Ask, now: number): readonly Option[] {
@@ -138,37 +149,36 @@ export function createPool(options: PoolOptions): Pool {
     host.inFlight += 1;
     entry.inFlight += 1;
     lastLeaseId += 1;
-    const probe = host.state.kind === 'probing' || entry.state.kind === 'probing';
-    leased.set(lastLeaseId, entry);
+    const probe = isProbed(host.state) || isProbed(entry.state);
+    loans.set(lastLeaseId, { entry, answersBefore: host.answers, ownAnswers: 0, hasSucceeded: false });
     return { id: lastLeaseId, backend: entry.backend, deployment: entry.deployment, epoch, probe, startedAt: now };
   }
 
   function observe(lease: Lease, seen: Seen, now: number): void {
-    const entry = leased.get(lease.id);
-    if (entry === undefined) return;
-    entry.host.answeredAt = now;
-    if (seen.kind === 'headers') {
-      if (seen.quota !== undefined) entry.quota = seen.quota;
-      return;
-    }
-    succeed(entry, lease, now);
+    const loan = loans.get(lease.id);
+    if (loan === undefined) return;
+    if (seen.kind === 'first-content') return succeed(loan, lease, now);
+    loan.entry.host.answers += 1;
+    loan.ownAnswers += 1;
+    if (seen.quota !== undefined) loan.entry.quota = seen.quota;
   }
 
   function settle(lease: Lease, outcome: Outcome, now: number): void {
-    const entry = leased.get(lease.id);
-    if (entry === undefined) throw new Error(`lease ${lease.id} was settled twice`);
-    leased.delete(lease.id);
-    entry.host.inFlight -= 1;
-    entry.inFlight -= 1;
-    learn(entry, lease, outcome, now);
+    const loan = loans.get(lease.id);
+    if (loan === undefined) throw new Error(`lease ${lease.id} was settled twice`);
+    loans.delete(lease.id);
+    loan.entry.host.inFlight -= 1;
+    loan.entry.inFlight -= 1;
+    learn(loan, lease, outcome, now);
   }
 
-  function learn(entry: Entry, lease: Lease, outcome: Outcome, now: number): void {
+  function learn(loan: Loan, lease: Lease, outcome: Outcome, now: number): void {
+    const { entry } = loan;
     const { host } = entry;
     switch (outcome.kind) {
       case 'served':
       case 'refused':
-        return succeed(entry, lease, now);
+        return succeed(loan, lease, now);
       case 'throttled':
         recover(host, lease, now);
         return judge(entry, lease, (state) => onThrottled(state, outcome.retryAfterMs, now));
@@ -176,12 +186,12 @@ export function createPool(options: PoolOptions): Pool {
         recover(host, lease, now);
         return judge(entry, lease, () => onMissing(now));
       case 'unauthorized':
-        if (outcome.scope === 'operation') return succeed(entry, lease, now);
+        if (outcome.scope === 'operation') return succeed(loan, lease, now);
         return judge(host, lease, (state) => onUnauthorized(state, now));
       case 'unsupported':
-        return succeed(entry, lease, now);
+        return succeed(loan, lease, now);
       case 'failed':
-        return blame(entry, lease, outcome.cause, outcome.status, now);
+        return blame(loan, lease, outcome.cause, outcome.status, now);
       case 'broken':
       case 'abandoned':
         return; // After commit, or the caller's doing: nothing about the next request.
@@ -190,7 +200,8 @@ export function createPool(options: PoolOptions): Pool {
     }
   }
 
-  function blame(entry: Entry, lease: Lease, cause: FailureCause, status: number | undefined, now: number): void {
+  function blame(loan: Loan, lease: Lease, cause: FailureCause, status: number | undefined, now: number): void {
+    const { entry } = loan;
     const { host } = entry;
     switch (cause) {
       case 'connect':
@@ -201,7 +212,7 @@ export function createPool(options: PoolOptions): Pool {
       case 'header-timeout':
       case 'first-token-timeout':
         // Silence about one request only, while others were answered, is that request's own slowness.
-        return host.answeredAt > lease.startedAt ? undefined : fail(entry, lease, 'soft', now);
+        return hasAnsweredOthers(loan) ? undefined : fail(entry, lease, 'soft', now);
       case 'status':
         // 500 waits for `conclude`: a poison request must open nothing. It is remembered for the order of last resorts.
         recover(host, lease, now);
@@ -225,9 +236,12 @@ export function createPool(options: PoolOptions): Pool {
     }
   }
 
-  function succeed(entry: Entry, lease: Lease, now: number): void {
-    recover(entry.host, lease, now);
-    recover(entry, lease, now);
+  /** Once a lease: at its first content, or at its end when that was never told. */
+  function succeed(loan: Loan, lease: Lease, now: number): void {
+    if (loan.hasSucceeded) return;
+    loan.hasSucceeded = true;
+    recover(loan.entry.host, lease, now);
+    recover(loan.entry, lease, now);
   }
 
   function recover(part: Part, lease: Lease, now: number): void {
@@ -283,6 +297,16 @@ export function createPool(options: PoolOptions): Pool {
   return { acquire, observe, settle, conclude, snapshot };
 }
 
+/** Asking it is to see whether it is back: after its rest, or before as the last resort. */
+function isProbed(state: BreakerState): boolean {
+  return state.kind === 'probing' || isRest(state);
+}
+
+/** The host gave others an answer since this attempt began. */
+function hasAnsweredOthers({ entry, answersBefore, ownAnswers }: Loan): boolean {
+  return entry.host.answers - answersBefore > ownAnswers;
+}
+
 /** When it is missing everywhere and nobody was asked yet, the one found missing longest ago is asked again. */
 function lastMissing(all: readonly Option[], ask: Ask): Option | undefined {
   if (ask.tried.size > 0 || !all.every((option) => option.standing === 'missing')) return undefined;
@@ -294,16 +318,14 @@ function restSince(state: BreakerState): number {
 }
 
 /** Why nobody may be asked. A throttle outweighs the rest: it is the one that waiting helps. */
-function none(all: readonly Option[], now: number): Acquired {
-  const recoveries = all.flatMap(({ entry }) => recoveryOf(entry.state, now));
+function none(all: readonly Option[]): Acquired {
+  const recoveries = all.flatMap(({ entry: { state }, standing: how }) =>
+    how === 'cooldown' && state.kind === 'cooldown' ? [state.recoversAt] : [],
+  );
   if (recoveries.length > 0) return { kind: 'none', why: 'throttled', recoversAt: Math.min(...recoveries) };
   if (all.every(({ standing: how }) => how === 'missing')) return { kind: 'none', why: 'missing' };
   const why = all.every(({ standing: how }) => how === 'missing' || how === 'quarantined') ? 'unauthorized' : 'failing';
   return { kind: 'none', why };
-}
-
-function recoveryOf(state: BreakerState, now: number): readonly number[] {
-  return state.kind === 'cooldown' && now < state.until ? [state.recoversAt] : [];
 }
 
 const STRICTNESS: Readonly<Record<Standing, number>> = {

@@ -37,10 +37,9 @@ export function parseRetryAfter(value: string | undefined, wallClockMs: number):
 function resetMs(header: HeaderLookup, wallClockMs: number): number | undefined {
   const resets: { readonly ms: number; readonly exhausted: boolean }[] = [];
   for (const limit of ['requests', 'tokens']) {
-    const ms = parseRetryAfter(
-      header(`x-ratelimit-reset-${limit}`) ?? header(`x-rate-limit-reset-${limit}`),
-      wallClockMs,
-    );
+    const ms =
+      parseRetryAfter(header(`x-ratelimit-reset-${limit}`), wallClockMs) ??
+      parseRetryAfter(header(`x-rate-limit-reset-${limit}`), wallClockMs);
     if (ms !== undefined) resets.push({ ms, exhausted: plainNumber(header(`x-ratelimit-remaining-${limit}`)) === 0 });
   }
   const telling = resets.some((reset) => reset.exhausted) ? resets.filter((reset) => reset.exhausted) : resets;

@@ -91,6 +91,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   async function handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const turn = awaitTurn(req, res);
     if (turn !== undefined) await turn;
+    if (req.socket.destroyed) return observe(notServed(req, '', ABANDONED));
     if (/^websocket$/i.test(req.headers.upgrade ?? '')) return turnAway(req, res, refusals.WEBSOCKET);
     if (!METHODS.has(req.method ?? '')) return turnAway(req, res, refusals.METHOD_NOT_ALLOWED);
     const found = route(req.url ?? '/');

@@ -127,9 +127,11 @@ class RelayedStream {
     res.on('drain', this.onDrain);
     signal.addEventListener('abort', this.onAbort);
     if (signal.aborted) return this.onAbort();
-    if (body.destroyed && !body.readableEnded) return this.onClose();
     if (held.length === 0) res.flushHeaders();
     for (const chunk of held) this.onData(chunk);
+    // It ended, or broke, with the first piece, before anybody here could hear of it.
+    if (body.readableEnded) return this.onEnd();
+    if (body.destroyed) return this.onClose();
     // Reading ahead paused it; a caller who is slow already keeps it so.
     if (!this.isPaused) body.resume();
   }
