@@ -178,7 +178,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const settings = Settings.safeParse(given);
   if (!settings.success) mistakes.push(...describe(settings.error, ''));
   const { backends, backendKeys } = readBackends(given, mistakes);
-  if (!Object.keys(given).some((name) => name.startsWith('BACKEND_'))) {
+  if (!Object.keys(given).some((name) => isOurs(name))) {
     mistakes.push(`BACKEND_1_URL: is needed: ${ORIGIN_FORM}`);
   }
   for (const name of NOT_YET_SETTINGS) {
@@ -226,7 +226,7 @@ function readBackends(
 ): { readonly backends: readonly Backend[]; readonly backendKeys: ReadonlyMap<string, string> } {
   const groups = new Map<number, Record<string, string>>();
   for (const [name, value] of Object.entries(given)) {
-    if (!name.startsWith('BACKEND_')) continue;
+    if (!isOurs(name)) continue;
     const match = /^BACKEND_([1-9]\d{0,3})_([A-Z_]+)$/.exec(name);
     const [, index, field] = match ?? [];
     if (index === undefined || field === undefined || !BACKEND_SETTINGS.includes(field)) {
@@ -255,16 +255,23 @@ function readBackends(
     }
     const { data } = read;
     if (data.APIKEY !== undefined) backendKeys.set(name, data.APIKEY);
-    backends.push({
+    const backend: Backend = {
       name,
       origin: data.URL,
       priority: data.PRIORITY,
       weight: data.WEIGHT,
       ...(data.DEPLOYMENT_NAME === undefined ? {} : { deploymentName: data.DEPLOYMENT_NAME }),
       ...(data.DEPLOYMENTS === undefined ? {} : { deployments: data.DEPLOYMENTS }),
-    });
+    };
+    backends.push(Object.freeze(backend));
   }
   return { backends, backendKeys };
+}
+
+/** With a number, or with one of our endings: not what a platform sets for a service that is called backend. */
+function isOurs(name: string): boolean {
+  if (!name.startsWith('BACKEND_')) return false;
+  return /^BACKEND_\d/.test(name) || BACKEND_SETTINGS.some((ending) => name.endsWith(`_${ending}`));
 }
 
 /** One line a mistake: the variable and the accepted form. Zod's own texts can quote values, so only ours are used. */

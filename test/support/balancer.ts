@@ -68,14 +68,14 @@ export async function startBalancer(setup: BalancerSetup = {}): Promise<RunningB
   const log: string[] = [];
   const waiting = new Set<(event: ProxyEvent) => void>();
   const observe = observeAll([
-    (event) => events.push(event),
+    (told) => events.push(told),
     createLog(
       'text',
       (text) => log.push(text),
       () => new Date(),
     ),
-    (event) => {
-      for (const tell of waiting) tell(event);
+    (told) => {
+      for (const tell of waiting) tell(told);
     },
   ]);
   const { clock, random = () => 0, credential, handlerLimits, serverLimits } = setup;

@@ -65,8 +65,10 @@ export function refuse(
   if (refused !== -1) return { kind: 'verbatim', index: refused };
   const cut = failures.findLast(({ outcome }) => outcome.kind === 'failed')?.outcome;
   if (cut?.kind === 'failed') return { kind: refusalFor(cut.cause) };
-  if (none.why === 'failing') return { kind: 'unreachable' };
-  return { kind: none.why };
+  if (none.why !== 'failing') return { kind: none.why };
+  // A request that names no deployment was told that one is missing: its own affair, and the backend's words.
+  const missing = failures.findLastIndex(({ outcome, hasAnswer }) => hasAnswer && outcome.kind === 'missing');
+  return missing === -1 ? { kind: 'unreachable' } : { kind: 'verbatim', index: missing };
 }
 
 function isAboutOperation(outcome: Outcome): boolean {

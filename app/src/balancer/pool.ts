@@ -107,6 +107,8 @@ interface Loan {
 
 interface Option extends Candidate {
   readonly entry: Entry;
+  /** Clock ms; 0 when it does not rest. */
+  readonly restsUntil: number;
 }
 
 export function createPool(options: PoolOptions): Pool {
@@ -137,6 +139,7 @@ export function createPool(options: PoolOptions): Pool {
         standing: stricter(standing(host.state, host.inFlight, now), standing(entry.state, entry.inFlight, now)),
         inFlight: entry.inFlight,
         failedAt: Math.max(host.failedAt, entry.failedAt),
+        restsUntil: isRest(entry.state) ? entry.state.until : 0,
       });
     }
     return found;
@@ -183,6 +186,8 @@ export function createPool(options: PoolOptions): Pool {
         recover(host, lease, now);
         return judge(entry, lease, (state) => onThrottled(state, outcome.retryAfterMs, now));
       case 'missing':
+        // A request that names no deployment says nothing about the others that name none.
+        if (entry.deployment === '') return succeed(loan, lease, now);
         recover(host, lease, now);
         return judge(entry, lease, () => onMissing(now));
       case 'unauthorized':
@@ -270,7 +275,7 @@ export function createPool(options: PoolOptions): Pool {
     if (from.kind === to.kind && !isRest(to) && to.kind !== 'closed') return;
     epoch += 1;
     part.epoch = epoch;
-    if (from.kind === to.kind && to.kind === 'closed') return;
+    if (from.kind === to.kind) return; // Found missing once more, or one soft failure: nothing new to tell.
     onStateChange?.(
       part.deployment === undefined
         ? { backend: part.backend, from, to }
@@ -310,11 +315,7 @@ function hasAnsweredOthers({ entry, answersBefore, ownAnswers }: Loan): boolean 
 /** When it is missing everywhere and nobody was asked yet, the one found missing longest ago is asked again. */
 function lastMissing(all: readonly Option[], ask: Ask): Option | undefined {
   if (ask.tried.size > 0 || !all.every((option) => option.standing === 'missing')) return undefined;
-  return all.toSorted((a, b) => restSince(a.entry.state) - restSince(b.entry.state))[0];
-}
-
-function restSince(state: BreakerState): number {
-  return state.kind === 'missing' ? state.since : 0;
+  return all.toSorted((a, b) => a.restsUntil - b.restsUntil)[0];
 }
 
 /** Why nobody may be asked. A throttle outweighs the rest: it is the one that waiting helps. */

@@ -53,18 +53,17 @@ export function plainNumber(value: string | undefined): number | undefined {
   return /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : undefined;
 }
 
-const UNIT_MS: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 };
+const SECOND_MS = 1000;
+const MINUTE_MS = 60_000;
+const HOUR_MS = 3_600_000;
 
 /** `6m0s`, `1h2m3.5s`, `120ms`: each unit at most once, largest first. */
 function goDurationMs(text: string): number | undefined {
   if (text.length > 32) return undefined;
   const match = /^(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?$/.exec(text);
   if (match === null || text === '') return undefined;
-  const [, h, m, s, ms] = match;
-  return Object.entries({ h, m, s, ms }).reduce(
-    (sum, [unit, amount]) => sum + Number(amount ?? 0) * (UNIT_MS[unit] ?? 0),
-    0,
-  );
+  const [h, m, s, ms] = match.slice(1).map((amount) => Number(amount || 0));
+  return HOUR_MS * Number(h) + MINUTE_MS * Number(m) + SECOND_MS * Number(s) + Number(ms);
 }
 
 const MONTHS = 'jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec';

@@ -15,21 +15,22 @@ export interface Candidate {
   readonly failedAt: number;
 }
 
-/** Lower is better; undefined: not to be asked now. `missing` has its own rule in the pool. */
-const RANKS: Readonly<Record<Standing, number | undefined>> = {
+/** Lower is better; never: not to be asked now. `missing` has its own rule in the pool. */
+const NEVER = Number.POSITIVE_INFINITY;
+const RANKS: Readonly<Record<Standing, number>> = {
   available: 0,
   reserve: 1,
   open: 2,
-  missing: undefined,
-  cooldown: undefined,
-  quarantined: undefined,
+  missing: NEVER,
+  cooldown: NEVER,
+  quarantined: NEVER,
 };
 
 /** The best candidate, or undefined when none may be asked. `random` gives numbers in [0, 1). */
 export function select<C extends Candidate>(candidates: readonly C[], random: () => number): C | undefined {
   let best: C[] = [];
   for (const candidate of candidates) {
-    if (RANKS[candidate.standing] === undefined) continue;
+    if (RANKS[candidate.standing] === NEVER) continue;
     const order = best[0] === undefined ? -1 : compare(candidate, best[0]);
     if (order < 0) best = [candidate];
     else if (order === 0) best.push(candidate);
@@ -38,7 +39,7 @@ export function select<C extends Candidate>(candidates: readonly C[], random: ()
 }
 
 function compare(a: Candidate, b: Candidate): number {
-  const rank = (RANKS[a.standing] ?? 0) - (RANKS[b.standing] ?? 0);
+  const rank = RANKS[a.standing] - RANKS[b.standing];
   if (rank !== 0) return rank;
   // Among the open ones the least recently failed is the likeliest to be back, whatever its priority.
   if (a.standing === 'open' && a.failedAt !== b.failedAt) return a.failedAt - b.failedAt;

@@ -181,7 +181,8 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       end(call, lease, peeked.outcome);
       if (peeked.outcome.kind === 'abandoned') return leave(call, course);
       course.add(lease, peeked.outcome, peeked.kept);
-      if (decide(peeked.outcome, call.asked.creates) === 'deliver') return refuseCall(call, course, { why: 'failing' });
+      // It may have been carried out: this failure is the answer, whatever others refused before.
+      if (decide(peeked.outcome, call.asked.creates) === 'deliver') return refuseLast(call, course);
     }
   }
 
@@ -255,18 +256,23 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     return { ending: endingOf(outcome), status, backend };
   }
 
+  function refuseLast(call: Call, course: Course): Promise<Ending> {
+    return refuseCall(call, course, { why: 'failing' }, course.failures.slice(-1));
+  }
+
   /** Nobody answered: the honest refusal, with a backend's own words where it had any. */
   async function refuseCall(
     call: Call,
     course: Course,
     none: { readonly why: NoneReason; readonly recoversAt?: number },
+    failures = course.failures,
   ): Promise<Ending> {
     const now = clock();
     pool.conclude(course.failed500(), false, now);
     if (call.signal.aborted) return leave(call, course);
-    const refusal = refuse(course.failures, none, now);
+    const refusal = refuse(failures, none, now);
     if (refusal.kind === 'verbatim') {
-      const failure = course.failures[refusal.index];
+      const failure = failures[refusal.index];
       if (failure?.kept !== undefined) return passOn(call, course, failure.lease, failure.kept);
     } else {
       return tell(call, course, refusals.refusalError(refusal, call.asked.deployment, now, deps.random));

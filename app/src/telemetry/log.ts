@@ -72,7 +72,8 @@ function lineOf(event: ProxyEvent): Line | undefined {
     }
     case 'state-changed': {
       const { change, now } = event;
-      const who = change.deployment === undefined ? change.backend.name : `${change.backend.name}/${change.deployment}`;
+      const { name } = change.backend;
+      const who = change.deployment === undefined ? name : `${name}/${quoted(change.deployment)}`;
       const text = `Backend ${who} ${describeState(change.to, now)}`;
       return {
         level: change.to.kind === 'quarantined' ? 'error' : 'info',

@@ -1,0 +1,426 @@
+import assert from 'node:assert/strict';
+import * as fc from 'fast-check';
+import {
+  BACKEND_SETTINGS,
+  ConfigError,
+  isLoopback,
+  NOT_YET_SETTINGS,
+  readConfig,
+  SETTINGS,
+  type Config,
+} from '../../app/src/config.ts';
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+const LEAST: Env = { BACKEND_1_URL: 'https://one.openai.azure.com' };
+
+function mistakesOf(env: Env): readonly string[] {
+  try {
+    readConfig(env);
+  } catch (error) {
+    assert.ok(error instanceof ConfigError, String(error));
+    for (const mistake of error.mistakes) assert.ok(error.message.includes(`\n- ${mistake}`));
+    return error.mistakes;
+  }
+  return [];
+}
+
+/** The variables that mistakes are about, in the order told. */
+function blamed(env: Env): readonly string[] {
+  return mistakesOf(env).map((mistake) => mistake.slice(0, mistake.indexOf(':')));
+}
+
+/** One setting beside the least that is needed. */
+function read(name: string, value: string): Config {
+  return readConfig({ ...LEAST, [name]: value });
+}
+
+describe('config: defaults', () => {
+  it('needs one URL only and has the documented defaults', () => {
+    const config = readConfig(LEAST);
+    assert.deepEqual(config, {
+      host: '127.0.0.1',
+      port: 8080,
+      backends: [{ name: 'openai1', origin: 'https://one.openai.azure.com', priority: 1, weight: 1 }],
+      backendKeys: new Map(),
+      aliases: new Map(),
+      connectTimeoutMs: 5000,
+      httpTimeoutMs: 230_000,
+      streamIdleTimeoutMs: 600_000,
+      sseKeepAliveMs: 20_000,
+      maxBodyBytes: 33_554_432,
+      maxBufferedBytes: 268_435_456,
+      maxConcurrentRequests: 1000,
+      drainMs: 25_000,
+      clientKeys: [],
+      operatorKeys: [],
+      allowAnonymous: false,
+      logFormat: 'text',
+    });
+    assert.ok(Object.isFrozen(config));
+  });
+
+  it('takes empty and blank variables as unset', () => {
+    const names = [...SETTINGS, ...NOT_YET_SETTINGS, ...BACKEND_SETTINGS.map((ending) => `BACKEND_2_${ending}`)];
+    for (const nothing of ['', ' ', ' \t ', undefined]) {
+      const empty = Object.fromEntries(names.map((name) => [name, nothing]));
+      assert.deepEqual(readConfig({ ...LEAST, ...empty }), readConfig(LEAST));
+    }
+  });
+
+  it('takes blanks around a value away', () => {
+    assert.equal(read('PORT', ' 9000 ').port, 9000);
+  });
+
+  it('ignores the variables of others', () => {
+    assert.deepEqual(readConfig({ ...LEAST, PATH: '/bin', port: '1', BACKENDS: 'x' }), readConfig(LEAST));
+  });
+});
+
+describe('config: single settings', () => {
+  const accepted: readonly (readonly [string, string, keyof Config, unknown])[] = [
+    ['HOST', '0.0.0.0', 'host', '0.0.0.0'],
+    ['HOST', '::1', 'host', '::1'],
+    ['HOST', 'localhost', 'host', 'localhost'],
+    ['PORT', '0', 'port', 0],
+    ['PORT', '65535', 'port', 65_535],
+    ['CONNECT_TIMEOUT_SECONDS', '0.5', 'connectTimeoutMs', 500],
+    ['HTTP_TIMEOUT_SECONDS', '86400', 'httpTimeoutMs', 86_400_000],
+    ['STREAM_IDLE_TIMEOUT_SECONDS', '0.001', 'streamIdleTimeoutMs', 1],
+    ['SSE_KEEPALIVE_SECONDS', '7', 'sseKeepAliveMs', 7000],
+    ['DRAIN_SECONDS', '0', 'drainMs', 0],
+    ['MAX_BODY_BYTES', '1', 'maxBodyBytes', 1],
+    ['MAX_BODY_BYTES', '1073741824', 'maxBodyBytes', 2 ** 30],
+    ['MAX_BUFFERED_BYTES', '1099511627776', 'maxBufferedBytes', 2 ** 40],
+    ['MAX_CONCURRENT_REQUESTS', '1000000', 'maxConcurrentRequests', 1_000_000],
+    ['ALLOW_ANONYMOUS', 'true', 'allowAnonymous', true],
+    ['ALLOW_ANONYMOUS', 'false', 'allowAnonymous', false],
+    ['LOG_FORMAT', 'json', 'logFormat', 'json'],
+    ['LOG_FORMAT', 'text', 'logFormat', 'text'],
+    [
+      'AZURE_CLIENT_ID',
+      '1b4E28ba-2fa1-11d2-883f-0016d3cca427',
+      'azureClientId',
+      '1b4E28ba-2fa1-11d2-883f-0016d3cca427',
+    ],
+    ['DEPLOYMENT_ALIASES', 'chat=gpt-5.4-mini', 'aliases', new Map([['chat', 'gpt-5.4-mini']])],
+    [
+      'DEPLOYMENT_ALIASES',
+      ' chat = gpt , a=b=c ',
+      'aliases',
+      new Map([
+        ['chat', 'gpt'],
+        ['a', 'b=c'],
+      ]),
+    ],
+    [
+      'CLIENT_API_KEYS',
+      'team-a=key1,team-b=key2,team-a=key3==',
+      'clientKeys',
+      [
+        { name: 'team-a', key: 'key1' },
+        { name: 'team-b', key: 'key2' },
+        { name: 'team-a', key: 'key3==' },
+      ],
+    ],
+    ['OPERATOR_KEYS', 'alice=key1', 'operatorKeys', [{ name: 'alice', key: 'key1' }]],
+  ];
+  for (const [name, value, field, expected] of accepted) {
+    it(`takes ${name}=${value}`, () => {
+      const config = readConfig({ ...LEAST, CLIENT_API_KEYS: 'somebody=somekey', [name]: value });
+      assert.deepEqual(config[field], expected);
+    });
+  }
+
+  const seconds = ['-1', '1e3', '.5', '5s', '1.2345', '86400.001', '1234567', 'five', '0x5', '+5'];
+  const refused: Readonly<Record<string, readonly string[]>> = {
+    HOST: ['a b', 'http://localhost', '[::1]', 'x'.repeat(254), '0.0.0.0/0'],
+    PORT: ['-1', '65536', '80.5', 'http', '0x50', '1e3'],
+    CONNECT_TIMEOUT_SECONDS: ['0', '0.0', ...seconds],
+    HTTP_TIMEOUT_SECONDS: ['0', ...seconds],
+    STREAM_IDLE_TIMEOUT_SECONDS: ['0', ...seconds],
+    SSE_KEEPALIVE_SECONDS: ['0', ...seconds],
+    DRAIN_SECONDS: seconds,
+    MAX_BODY_BYTES: ['0', '-1', '1.5', '32MiB', '1073741825'],
+    MAX_BUFFERED_BYTES: ['0', '-1', '1099511627777'],
+    MAX_CONCURRENT_REQUESTS: ['0', '-5', '1000001', 'many'],
+    ALLOW_ANONYMOUS: ['yes', '1', 'TRUE', 'on'],
+    LOG_FORMAT: ['xml', 'JSON', 'pretty'],
+    AZURE_CLIENT_ID: ['my-identity', '1b4e28ba', 'x'.repeat(36)],
+    DEPLOYMENT_ALIASES: ['chat', '=gpt', 'chat=', 'chat=gpt,', ',', 'chat=a,chat=b'],
+    CLIENT_API_KEYS: [
+      'key1',
+      'a=',
+      '=key1',
+      'a=key1,',
+      'a=key1,b=key1',
+      'a b=key1',
+      'ok=key1,a b=key2',
+      'a=key 1',
+      'ok=key1,a=key 2',
+      'a=schlüssel',
+      '-=key',
+    ],
+    OPERATOR_KEYS: ['key1', 'a=', '=key1', 'a=key1,b=key1', 'ä=key1', `${'n'.repeat(65)}=key1`],
+    BACKEND_1_URL: [
+      'one.openai.azure.com',
+      'ftp://one.openai.azure.com',
+      'https://one.openai.azure.com/openai',
+      'https://one.openai.azure.com/openai/v1/',
+      'https://one.openai.azure.com?x=1',
+      'https://one.openai.azure.com/#x',
+      'https://user:password@one.openai.azure.com',
+      'https://user@one.openai.azure.com',
+      'https://',
+      '//one.openai.azure.com',
+    ],
+    BACKEND_1_NAME: ['a b', '-a', 'a/b', 'ä', 'x'.repeat(65), 'a\nb'],
+    BACKEND_1_PRIORITY: ['-1', '1.5', 'high', '1000001'],
+    BACKEND_1_WEIGHT: ['0', '0.0', '-1', 'heavy', '1.1234567', '1234567'],
+    BACKEND_1_APIKEY: ['two words', 'schlüssel', 'a\nb'],
+    BACKEND_1_DEPLOYMENTS: ['chat', 'chat=', '=x', 'chat=a,chat=b', 'chat=a,'],
+  };
+  for (const [name, values] of Object.entries(refused)) {
+    it(`refuses ${name} in other forms, with one mistake each that names the form`, () => {
+      for (const value of values) {
+        const mistakes = mistakesOf({ ...LEAST, ALLOW_ANONYMOUS: 'true', [name]: value });
+        assert.equal(mistakes.length, 1, `${JSON.stringify(value)}: ${JSON.stringify(mistakes)}`);
+        assert.match(mistakes[0] ?? '', new RegExp(`^${name}: .{10}`));
+      }
+    });
+  }
+});
+
+describe('config: backends', () => {
+  it('reads every setting of a backend', () => {
+    const config = readConfig({
+      BACKEND_1_URL: 'https://One.openai.azure.com/',
+      BACKEND_1_NAME: 'ptu-1.east_us',
+      BACKEND_1_PRIORITY: '0',
+      BACKEND_1_WEIGHT: '2.5',
+      BACKEND_1_APIKEY: 'key-1',
+      BACKEND_1_DEPLOYMENT_NAME: 'gpt',
+      BACKEND_2_URL: 'http://localhost:8090',
+      BACKEND_2_DEPLOYMENTS: 'chat=gpt-eu,embedding=emb-eu',
+    });
+    assert.deepEqual(config.backends, [
+      {
+        name: 'ptu-1.east_us',
+        origin: 'https://one.openai.azure.com',
+        priority: 0,
+        weight: 2.5,
+        deploymentName: 'gpt',
+      },
+      {
+        name: 'openai2',
+        origin: 'http://localhost:8090',
+        priority: 1,
+        weight: 1,
+        deployments: new Map([
+          ['chat', 'gpt-eu'],
+          ['embedding', 'emb-eu'],
+        ]),
+      },
+    ]);
+    assert.deepEqual(config.backendKeys, new Map([['ptu-1.east_us', 'key-1']]));
+  });
+
+  it('orders backends by their number, not by their name, and allows gaps', () => {
+    const config = readConfig({
+      BACKEND_10_URL: 'https://ten.example.com',
+      BACKEND_2_URL: 'https://two.example.com',
+      BACKEND_9999_URL: 'https://last.example.com',
+    });
+    assert.deepEqual(
+      config.backends.map((backend) => backend.name),
+      ['openai2', 'openai10', 'openai9999'],
+    );
+  });
+
+  it('allows several backends at one resource', () => {
+    const url = 'https://one.openai.azure.com';
+    const config = readConfig({ BACKEND_1_URL: url, BACKEND_2_URL: url, BACKEND_2_DEPLOYMENT_NAME: 'spill' });
+    assert.equal(config.backends.length, 2);
+  });
+
+  it('needs a backend', () => {
+    assert.deepEqual(blamed({}), ['BACKEND_1_URL']);
+  });
+
+  it('needs the URL of a backend that has any other setting', () => {
+    assert.deepEqual(blamed({ ...LEAST, BACKEND_2_APIKEY: 'key' }), ['BACKEND_2_URL']);
+    assert.match(mistakesOf({ ...LEAST, BACKEND_2_APIKEY: 'key' })[0] ?? '', /^BACKEND_2_URL: is needed: /);
+  });
+
+  for (const name of [
+    'BACKEND_1_FOO',
+    'BACKEND_0_URL',
+    'BACKEND_01_URL',
+    'BACKEND_10000_URL',
+    'BACKEND__URL',
+    'BACKEND_-1_URL',
+    'BACKEND_URL',
+    'BACKEND_1',
+    'BACKEND_1_',
+    'BACKEND_1_url',
+    'BACKEND_1_URL_2',
+    'BACKEND_1_CAPACITY',
+    'BACKEND_1___proto__',
+  ]) {
+    it(`refuses ${name}, which is no setting, and says what is`, () => {
+      const mistakes = mistakesOf({ ...LEAST, [name]: 'https://x.example.com' });
+      assert.equal(mistakes.length, 1);
+      assert.ok(mistakes[0]?.startsWith(`${name}: is not a setting`), mistakes[0]);
+      assert.match(mistakes[0] ?? '', /BACKEND_n_URL/);
+    });
+  }
+
+  it('refuses a name that another backend has, given or by default', () => {
+    const two = { ...LEAST, BACKEND_2_URL: 'https://two.openai.azure.com' };
+    assert.deepEqual(blamed({ ...two, BACKEND_1_NAME: 'x', BACKEND_2_NAME: 'x' }), ['BACKEND_2_NAME']);
+    assert.deepEqual(blamed({ ...two, BACKEND_2_NAME: 'openai1' }), ['BACKEND_2_NAME']);
+    assert.deepEqual(blamed({ ...two, BACKEND_1_NAME: 'openai2' }), ['BACKEND_2_NAME']);
+    assert.deepEqual(blamed({ ...two, BACKEND_1_NAME: 'openai2', BACKEND_2_NAME: 'openai1' }), []);
+  });
+
+  it('refuses a deployment name beside a mapping', () => {
+    const both = { ...LEAST, BACKEND_1_DEPLOYMENT_NAME: 'gpt', BACKEND_1_DEPLOYMENTS: 'chat=gpt' };
+    assert.deepEqual(blamed(both), ['BACKEND_1_DEPLOYMENTS']);
+  });
+});
+
+describe('config: settings whose mechanism is not built', () => {
+  for (const name of NOT_YET_SETTINGS) {
+    it(`refuses ${name}`, () => {
+      assert.deepEqual(blamed({ ...LEAST, [name]: '5' }), [name]);
+    });
+  }
+
+  it('accepts none of them silently', () => {
+    assert.deepEqual(
+      NOT_YET_SETTINGS.filter((name) => SETTINGS.includes(name)),
+      [],
+    );
+  });
+});
+
+describe('config: who may call', () => {
+  it('refuses to listen to strangers without client keys', () => {
+    for (const host of ['0.0.0.0', '::', '10.0.0.4', 'example.com', '127.0.0.1.example.com', '1270.0.0.1']) {
+      assert.deepEqual(blamed({ ...LEAST, HOST: host }), ['CLIENT_API_KEYS'], host);
+    }
+  });
+
+  it('listens to strangers with client keys, or when it is told that anybody may call', () => {
+    assert.equal(readConfig({ ...LEAST, HOST: '0.0.0.0', CLIENT_API_KEYS: 'a=key' }).host, '0.0.0.0');
+    assert.equal(readConfig({ ...LEAST, HOST: '0.0.0.0', ALLOW_ANONYMOUS: 'true' }).host, '0.0.0.0');
+    assert.deepEqual(blamed({ ...LEAST, HOST: '0.0.0.0', ALLOW_ANONYMOUS: 'false' }), ['CLIENT_API_KEYS']);
+  });
+
+  it("does not take operators' keys for clients' keys", () => {
+    assert.deepEqual(blamed({ ...LEAST, HOST: '0.0.0.0', OPERATOR_KEYS: 'a=key' }), ['CLIENT_API_KEYS']);
+  });
+
+  it('needs no keys on a loopback address', () => {
+    for (const host of ['127.0.0.1', '127.1.2.3', 'localhost', '::1']) {
+      assert.deepEqual(blamed({ ...LEAST, HOST: host }), [], host);
+    }
+  });
+
+  it('knows which names can only mean this machine', () => {
+    for (const host of ['localhost', '127.0.0.1', '127.255.255.254', '::1', '[::1]']) assert.ok(isLoopback(host), host);
+    for (const host of ['', '0.0.0.0', '::', 'localhost.example.com', '127.0.0.1.nip.io', '128.0.0.1', 'x127.0.0.1']) {
+      assert.ok(!isLoopback(host), host);
+    }
+  });
+});
+
+describe('config: one error for everything', () => {
+  it('lists every mistake at once', () => {
+    const env = {
+      PORT: 'http',
+      LOG_FORMAT: 'xml',
+      DRAIN_SECONDS: 'long',
+      BACKEND_1_URL: 'nowhere',
+      BACKEND_1_WEIGHT: '0',
+      BACKEND_2_URL: 'https://two.openai.azure.com',
+      BACKEND_3_PRIORITY: '1',
+      BACKEND_4_FOO: 'x',
+      AFFINITY: 'on',
+      ENTRA_TENANT_ID: 'x',
+    };
+    assert.deepEqual(blamed(env).toSorted(), [
+      'AFFINITY',
+      'BACKEND_1_URL',
+      'BACKEND_1_WEIGHT',
+      'BACKEND_3_URL',
+      'BACKEND_4_FOO',
+      'DRAIN_SECONDS',
+      'ENTRA_TENANT_ID',
+      'LOG_FORMAT',
+      'PORT',
+    ]);
+  });
+
+  it('counts the mistakes', () => {
+    assert.throws(() => readConfig({ ...LEAST, PORT: 'x' }), /^ConfigError: The settings have a mistake:\n- PORT: /);
+    assert.throws(
+      () => readConfig({ ...LEAST, PORT: 'x', LOG_FORMAT: 'y' }),
+      /^ConfigError: The settings have 2 mistakes:\n- PORT: .*\n- LOG_FORMAT: /,
+    );
+  });
+
+  it('lists missing client keys beside other mistakes', () => {
+    assert.deepEqual(blamed({ ...LEAST, HOST: '0.0.0.0', PORT: 'http' }).toSorted(), ['CLIENT_API_KEYS', 'PORT']);
+  });
+
+  it('lists the missing backend beside other mistakes', () => {
+    assert.deepEqual(blamed({ PORT: 'http' }).toSorted(), ['BACKEND_1_URL', 'PORT']);
+    assert.deepEqual(blamed({ AFFINITY: 'on' }).toSorted(), ['AFFINITY', 'BACKEND_1_URL']);
+  });
+
+  it('lists what two settings of a backend do to each other beside other mistakes of that backend', () => {
+    const env = {
+      ...LEAST,
+      BACKEND_1_NAME: 'x',
+      BACKEND_1_WEIGHT: '0',
+      BACKEND_1_DEPLOYMENT_NAME: 'gpt',
+      BACKEND_1_DEPLOYMENTS: 'chat=gpt',
+      BACKEND_2_URL: 'https://two.openai.azure.com',
+      BACKEND_2_NAME: 'x',
+    };
+    assert.deepEqual(blamed(env).toSorted(), ['BACKEND_1_DEPLOYMENTS', 'BACKEND_1_WEIGHT', 'BACKEND_2_NAME']);
+  });
+
+  it('never shows a value: it may be a secret', () => {
+    const canary = 'canary-4711';
+    const wrong: Env = {
+      ...Object.fromEntries([...SETTINGS, ...NOT_YET_SETTINGS].map((name) => [name, `${canary} ü`])),
+      CLIENT_API_KEYS: `a=${canary},b=${canary}`,
+      OPERATOR_KEYS: `${canary} x=${canary}`,
+      BACKEND_1_URL: `https://user:${canary}@one.openai.azure.com`,
+      BACKEND_1_APIKEY: `${canary} with a blank`,
+      BACKEND_1_WEIGHT: canary,
+      BACKEND_1_NAME: `${canary}/`,
+      BACKEND_1_DEPLOYMENTS: canary,
+      BACKEND_2_FOO: canary,
+      BACKEND_3_URL: canary,
+    };
+    const mistakes = mistakesOf(wrong);
+    assert.ok(mistakes.length >= SETTINGS.length + NOT_YET_SETTINGS.length);
+    assert.ok(!mistakes.join('\n').includes('canary'));
+  });
+
+  it('never shows a value, and never throws anything but its own error, whatever the settings', () => {
+    const names = [...SETTINGS, ...NOT_YET_SETTINGS, ...BACKEND_SETTINGS.map((ending) => `BACKEND_1_${ending}`)];
+    const value = fc
+      .tuple(fc.string({ unit: 'binary-ascii' }), fc.constantFrom('', ',', '=', 'ü', '😀', '\u2028'), fc.string())
+      .map(([a, b, c]) => `${a}${b}canary${c}`);
+    fc.assert(
+      fc.property(fc.dictionary(fc.constantFrom(...names, 'BACKEND_2_FOO'), value), (env) => {
+        for (const mistake of mistakesOf({ ...LEAST, ...env })) assert.ok(!mistake.includes('canary'), mistake);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});

@@ -1,0 +1,306 @@
+import assert from 'node:assert/strict';
+import * as fc from 'fast-check';
+import type { BreakerState } from '../../../app/src/balancer/circuit-breaker.ts';
+import { observeAll, type ProxyEvent } from '../../../app/src/telemetry/events.ts';
+import { createLog, gather } from '../../../app/src/telemetry/log.ts';
+import { useManualTimers, type ManualTimers } from '../../support/manual-timers.ts';
+import { ABANDONED, backend, UNAVAILABLE } from '../../support/pool.ts';
+
+const AT = new Date('2026-11-22T10:00:00.000Z');
+const URL_TEXT = 'https://openai3-abc.openai.azure.com/openai/v1/chat/completions';
+
+type Started = Extract<ProxyEvent, { kind: 'attempt-started' }>;
+type Finished = Extract<ProxyEvent, { kind: 'request-finished' }>;
+
+const STARTED: Started = {
+  kind: 'attempt-started',
+  requestId: 'abc-1',
+  backend: 'openai3',
+  url: URL_TEXT,
+  deployment: 'gpt-5.4-mini',
+  attempt: 2,
+  probe: false,
+};
+
+const FINISHED: Finished = {
+  kind: 'request-finished',
+  requestId: 'abc-1',
+  client: 'team-a',
+  method: 'POST',
+  path: '/v1/chat/completions',
+  operation: 'chat/completions',
+  deployment: 'gpt-5.4-mini',
+  status: 200,
+  ending: 'delivered',
+  backend: 'openai3',
+  attempts: 2,
+  trace: 'openai1=429(1200ms) openai3=200',
+  durationMs: 1234.5678,
+};
+
+const ENDED: ProxyEvent = {
+  kind: 'attempt-ended',
+  requestId: 'abc-1',
+  backend: 'openai3',
+  deployment: 'gpt-5.4-mini',
+  outcome: UNAVAILABLE,
+  durationMs: 1,
+};
+
+function changed(to: BreakerState, deployment?: string): ProxyEvent {
+  const from: BreakerState = { kind: 'closed', softFailures: 0 };
+  const change = { backend: backend('openai1'), from, to, ...(deployment === undefined ? {} : { deployment }) };
+  return { kind: 'state-changed', change, now: 5000 };
+}
+
+function written(format: 'text' | 'json', ...events: readonly ProxyEvent[]): string {
+  let text = '';
+  const log = createLog(
+    format,
+    (more) => {
+      text += more;
+    },
+    () => AT,
+  );
+  for (const event of events) log(event);
+  return text;
+}
+
+function jsonOf(event: ProxyEvent): Record<string, unknown> {
+  return JSON.parse(written('json', event));
+}
+
+describe('log: text', () => {
+  it('begins the line of an attempt with Proxying to and the URL', () => {
+    assert.equal(
+      written('text', STARTED),
+      `Proxying to ${URL_TEXT} backend=openai3 deployment=gpt-5.4-mini attempt=2 request=abc-1\n`,
+    );
+  });
+
+  it('says when an attempt is a probe', () => {
+    assert.match(written('text', { ...STARTED, probe: true }), / probe=true request=abc-1\n$/);
+  });
+
+  it('tells a finished request in one line with its trace', () => {
+    assert.equal(
+      written('text', FINISHED),
+      'POST /v1/chat/completions 200 backend=openai3 attempts=2 trace="openai1=429(1200ms) openai3=200" ' +
+        'deployment=gpt-5.4-mini operation=chat/completions client=team-a ms=1234.6 request=abc-1\n',
+    );
+  });
+
+  it('says how a request ended that was not delivered', () => {
+    const refused = { ...FINISHED, status: 429, ending: 'refused', code: 'all_backends_throttled' } as const;
+    assert.match(written('text', refused), /^POST \/v1\/chat\/completions 429 refused code=all_backends_throttled /);
+    assert.match(written('text', { ...FINISHED, status: 499, ending: 'abandoned' }), /^POST \S+ 499 abandoned /);
+  });
+
+  it('warns of broken answers and of errors of the 5xx kind', () => {
+    assert.match(written('text', { ...FINISHED, ending: 'broken' }), /^WARNING POST \S+ 200 broken /);
+    assert.match(written('text', { ...FINISHED, status: 500 }), /^WARNING POST \S+ 500 /);
+    assert.match(written('text', { ...FINISHED, status: 502, ending: 'refused' }), /^WARNING POST \S+ 502 refused /);
+    assert.match(written('text', { ...FINISHED, status: 499, ending: 'abandoned' }), /^POST /);
+  });
+
+  it('leaves out what is not known', () => {
+    const { backend: _backend, ...bare } = FINISHED;
+    const line = written('text', { ...bare, client: '', deployment: '', operation: '', trace: '' });
+    assert.equal(line, 'POST /v1/chat/completions 200 attempts=2 ms=1234.6 request=abc-1\n');
+  });
+
+  it('tells a change of state in words, a quarantine as an error', () => {
+    assert.equal(
+      written('text', changed({ kind: 'cooldown', until: 6200, recoversAt: 6200, times: 1 }, 'gpt')),
+      'Backend openai1/gpt cooling down for 1200 ms: it answered 429 backend=openai1 deployment=gpt state=cooldown\n',
+    );
+    assert.match(
+      written('text', changed({ kind: 'quarantined', since: 5000, until: 65_000 })),
+      /^ERROR Backend openai1 quarantined: .* in 60000 ms\. .* backend=openai1 state=quarantined\n$/,
+    );
+  });
+
+  it('tells notices with their level', () => {
+    assert.equal(written('text', { kind: 'notice', level: 'info', text: 'Listening.' }), 'Listening.\n');
+    assert.equal(written('text', { kind: 'notice', level: 'warning', text: 'Hm.' }), 'WARNING Hm.\n');
+    assert.equal(written('text', { kind: 'notice', level: 'error', text: 'No.' }), 'ERROR No.\n');
+  });
+
+  it("leaves the end of an attempt to the request's own line", () => {
+    assert.equal(written('text', ENDED, { ...ENDED, outcome: ABANDONED }), '');
+    assert.equal(written('json', ENDED), '');
+  });
+
+  it('quotes values with blanks and quotes', () => {
+    assert.match(written('text', { ...STARTED, deployment: 'a b' }), / deployment="a b" /);
+    assert.match(written('text', { ...STARTED, deployment: 'a"b' }), / deployment="a\\"b" /);
+    assert.match(written('text', { ...STARTED, deployment: 'x client=admin' }), / deployment="x client=admin" /);
+  });
+});
+
+describe('log: JSON', () => {
+  it('has the same fields, the level, the kind and the time', () => {
+    assert.deepEqual(jsonOf(STARTED), {
+      time: '2026-11-22T10:00:00.000Z',
+      level: 'info',
+      kind: 'attempt-started',
+      text: `Proxying to ${URL_TEXT}`,
+      backend: 'openai3',
+      deployment: 'gpt-5.4-mini',
+      attempt: 2,
+      request: 'abc-1',
+    });
+    assert.deepEqual(jsonOf({ ...FINISHED, status: 503, code: 'x' }), {
+      time: '2026-11-22T10:00:00.000Z',
+      level: 'warning',
+      kind: 'request-finished',
+      text: 'POST /v1/chat/completions 503',
+      code: 'x',
+      backend: 'openai3',
+      attempts: 2,
+      trace: 'openai1=429(1200ms) openai3=200',
+      deployment: 'gpt-5.4-mini',
+      operation: 'chat/completions',
+      client: 'team-a',
+      ms: 1234.6,
+      request: 'abc-1',
+    });
+    assert.equal(jsonOf(changed({ kind: 'closed', softFailures: 0 }))['state'], 'closed');
+    assert.equal(jsonOf({ kind: 'notice', level: 'error', text: 'No.' })['level'], 'error');
+  });
+});
+
+describe('log: whatever strangers chose', () => {
+  const evil = fc.string({
+    unit: fc.constantFrom('\n', '\r', '\u001b', '\0', '\u007f', '\u0085', '\u2028', '"', '\\', ' ', '=', 'a', 'ü'),
+  });
+
+  function withEvil(text: string): readonly ProxyEvent[] {
+    return [
+      { ...STARTED, url: URL_TEXT + text, deployment: text },
+      {
+        ...FINISHED,
+        path: `/${text}`,
+        method: `GET${text}`,
+        deployment: text,
+        client: text,
+        trace: text,
+        operation: text,
+      },
+      changed({ kind: 'closed', softFailures: 0 }, `d${text}`),
+      { kind: 'notice', level: 'warning', text: `n${text}` },
+    ];
+  }
+
+  it('is one line an event, of printable ASCII, as text', () => {
+    fc.assert(
+      fc.property(evil, (text) => {
+        for (const event of withEvil(text)) assert.match(written('text', event), /^[\x20-\x7e]+\n$/);
+      }),
+    );
+  });
+
+  it('is one line an event that a parser gives back as it was, as JSON', () => {
+    fc.assert(
+      fc.property(evil, (text) => {
+        for (const event of withEvil(text)) {
+          const line = written('json', event);
+          assert.match(line, /^[^\n\r]+\n$/);
+          const parsed: { deployment?: string; text: string } = JSON.parse(line);
+          if (event.kind === 'attempt-started') assert.equal(parsed.deployment, text);
+          if (event.kind === 'notice') assert.equal(parsed.text, `n${text}`);
+        }
+      }),
+    );
+  });
+
+  it('is cut where it is longer than anybody reads', () => {
+    const long = 'x'.repeat(100_000);
+    for (const format of ['text', 'json'] as const) {
+      assert.ok(written(format, { ...FINISHED, path: `/${long}` }).length < 3000);
+      assert.ok(written(format, { kind: 'notice', level: 'info', text: long }).length < 3000);
+    }
+  });
+
+  it('forges no second line: the classic line break in a model name', () => {
+    const name = 'gpt\nProxying to https://evil.example.com';
+    assert.equal(written('text', { ...STARTED, deployment: name }).split('\n').length, 2);
+    assert.equal(written('json', { ...STARTED, deployment: name }).split('\n').length, 2);
+  });
+});
+
+describe('log: what it does not know', () => {
+  it('is a bug that shows', () => {
+    assert.throws(() => written('text', JSON.parse('{"kind":"future"}')), TypeError);
+  });
+});
+
+describe('gather', () => {
+  let timers: ManualTimers;
+  beforeEach(() => {
+    timers = useManualTimers();
+  });
+  afterEach(() => timers.restore());
+
+  function start(): { readonly texts: string[]; readonly gathered: ReturnType<typeof gather> } {
+    const texts: string[] = [];
+    return { texts, gathered: gather((text) => texts.push(text), 50) };
+  }
+
+  it('writes what came in time together, in order, and not before', () => {
+    const { texts, gathered } = start();
+    gathered.write('a\n');
+    timers.advance(49);
+    gathered.write('b\n');
+    assert.deepEqual(texts, []);
+    timers.advance(1);
+    assert.deepEqual(texts, ['a\nb\n']);
+  });
+
+  it('waits from the first text on: a steady flow is written all the same', () => {
+    const { texts, gathered } = start();
+    for (let i = 0; i < 10; i += 1) {
+      gathered.write(String(i));
+      timers.advance(25);
+    }
+    assert.deepEqual(texts, ['01', '23', '45', '67', '89']);
+  });
+
+  it('writes at once what is left when it is flushed, and then nothing twice', () => {
+    const { texts, gathered } = start();
+    gathered.write('a\n');
+    gathered.flush();
+    assert.deepEqual(texts, ['a\n']);
+    timers.advance(1000);
+    gathered.flush();
+    assert.deepEqual(texts, ['a\n']);
+  });
+
+  it('writes nothing when there is nothing', () => {
+    const { texts, gathered } = start();
+    gathered.flush();
+    assert.deepEqual(texts, []);
+  });
+
+  it('begins anew after a flush', () => {
+    const { texts, gathered } = start();
+    gathered.write('a');
+    timers.advance(40);
+    gathered.flush();
+    gathered.write('b');
+    timers.advance(49);
+    assert.deepEqual(texts, ['a']);
+    timers.advance(1);
+    assert.deepEqual(texts, ['a', 'b']);
+  });
+});
+
+describe('observers', () => {
+  it('are all told every event, in order', () => {
+    const told: string[] = [];
+    const observe = observeAll([(event) => told.push(`1 ${event.kind}`), (event) => told.push(`2 ${event.kind}`)]);
+    observe(STARTED);
+    observe(ENDED);
+    assert.deepEqual(told, ['1 attempt-started', '2 attempt-started', '1 attempt-ended', '2 attempt-ended']);
+  });
+});
