@@ -163,3 +163,14 @@ describe('failover: refuse, when none was throttled', () => {
     assert.deepEqual(refusalOf([without(UNSUPPORTED), without(FORBIDDEN)], 'failing'), { kind: 'unreachable' });
   });
 });
+
+describe('failover: refuse, when a request that names no deployment was told that one is missing', () => {
+  it("passes the last backend's own words on", () => {
+    const failures = [withAnswer(MISSING), withAnswer(MISSING), without(MISSING)];
+    assert.deepEqual(refusalOf(failures, 'failing'), { kind: 'verbatim', index: 1 });
+  });
+
+  it('is unreachable when no backend said it whole', () => {
+    assert.deepEqual(refusalOf([without(MISSING)], 'failing'), { kind: 'unreachable' });
+  });
+});

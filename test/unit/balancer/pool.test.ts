@@ -350,6 +350,12 @@ function limitOf(driver: PoolDriver): number {
 }
 
 describe('pool: missing deployments', () => {
+  it('remembers nothing as missing for requests that name no deployment', () => {
+    const driver = startPool(['a']);
+    driver.attempt('a', MISSING, '');
+    assert.equal(driver.standing('a', ''), 'available');
+  });
+
   it('remembers a missing deployment for five minutes, to the millisecond', () => {
     const driver = startPool(['a', 'b']);
     driver.attempt('a', MISSING);
