@@ -3,49 +3,49 @@
  * to the next server that asks for any, such as another run of these tests, which would then answer.
  */
 import { once } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import type { SimulatedResource } from '../../simulator/server.ts';
 
-interface Outage {
-  /** A connection from the resource's port: it takes the port, and nobody listens there. */
-  readonly taken: Socket;
-  readonly end: Server;
-}
+/** Connections from the ports of the resources that are down: each takes its port, and nobody listens there. */
+const outages = new Map<SimulatedResource, Socket>();
 
-const outages = new Map<SimulatedResource, Outage>();
+/** What they connect to; one for all tests, so that nothing asks for a port at the moment at which one is free. */
+let otherEnd: Promise<number> | undefined;
 
 /** Owes a `bringUp`, or `endOutages` after the test. */
 export async function takeDown(resource: SimulatedResource | undefined): Promise<void> {
   if (resource === undefined) throw new Error('there is no such resource');
+  otherEnd ??= listenForNothing();
+  const port = await otherEnd;
+  const localPort = Number(new URL(resource.url).port);
   await resource.stopListening();
-  const end = createServer((socket) => void socket.on('error', () => undefined).resume());
-  end.listen(0, '127.0.0.1');
-  await once(end, 'listening');
-  const address = end.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
-  const taken = connect({ host: '127.0.0.1', port, localPort: Number(new URL(resource.url).port) });
-  await once(taken, 'connect');
-  outages.set(resource, { taken, end });
+  const taken = connect({ host: '127.0.0.1', port, localAddress: '127.0.0.1', localPort });
+  outages.set(resource, taken);
+  // Somebody else's connection may have the port already; then it is taken as well.
+  await new Promise<void>((resolve) => void taken.on('connect', resolve).on('error', () => resolve()));
 }
 
 /** It listens again, on the same port. */
 export async function bringUp(resource: SimulatedResource | undefined): Promise<void> {
   if (resource === undefined) throw new Error('there is no such resource');
-  await endOutage(resource);
+  endOutage(resource);
   await resource.listenAgain();
 }
 
 /** Gives all ports back. For `afterEach`. */
-export async function endOutages(): Promise<void> {
-  for (const resource of outages.keys()) await endOutage(resource);
+export function endOutages(): void {
+  for (const resource of outages.keys()) endOutage(resource);
 }
 
-async function endOutage(resource: SimulatedResource): Promise<void> {
-  const outage = outages.get(resource);
-  if (outage === undefined) return;
+function endOutage(resource: SimulatedResource): void {
+  outages.get(resource)?.resetAndDestroy();
   outages.delete(resource);
-  const closed = once(outage.end, 'close');
-  outage.taken.destroy();
-  outage.end.close();
-  await closed;
+}
+
+async function listenForNothing(): Promise<number> {
+  const server = createServer((socket) => void socket.on('error', () => undefined).resume()).unref();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
 }
