@@ -1,4 +1,5 @@
 /** Puts the parts together: settings and the edges of the world in, a server that is not listening yet out. */
+import type { Server } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import type { TokenCredential } from '@azure/identity';
 import { createApp } from './app.ts';
@@ -10,10 +11,11 @@ import { isLoopback, type Config } from './config.ts';
 import { createOpsRoutes } from './ops/routes.ts';
 import { statusDocument } from './ops/status.ts';
 import { createAdmission, type Admission } from './proxy/admission.ts';
+import { createConnections, type Connections } from './proxy/connections.ts';
 import { createDrain, type Drain } from './proxy/drain.ts';
 import { createForwarder, targetOf } from './proxy/forward.ts';
 import { createProxyHandler, type HandlerLimits } from './proxy/handler.ts';
-import { createServer, type HttpServer, type ServerLimits } from './server.ts';
+import { createServer, type ServerLimits } from './server.ts';
 import type { Observe } from './telemetry/events.ts';
 
 /** What comes from outside; each has the real thing as its default but for the observer. */
@@ -27,7 +29,9 @@ export interface Edges {
   readonly handlerLimits?: Partial<HandlerLimits>;
 }
 
-export interface Balancer extends HttpServer {
+export interface Balancer {
+  readonly server: Server;
+  readonly connections: Connections;
   readonly pool: Pool;
   readonly admission: Admission;
   readonly drain: Drain;
@@ -58,6 +62,7 @@ export function compose(config: Config, edges: Edges): Balancer {
     credential: edges.credential ?? azureCredential(config.azureClientId),
     wallClockMs,
   });
+  const connections = createConnections();
   const active = new Set<AbortController>();
   const drain = createDrain(active);
   let isListening = false;
@@ -72,6 +77,7 @@ export function compose(config: Config, edges: Edges): Balancer {
     observe,
     limits: { ...limitsOf(config), ...edges.handlerLimits },
     active,
+    awaitTurn: connections.awaitTurn,
     isDraining: drain.isDraining,
     clock,
     wallClockMs,
@@ -95,14 +101,16 @@ export function compose(config: Config, edges: Edges): Balancer {
     isOpenLocally: config.operatorKeys.length === 0 && config.clientKeys.length === 0 && isLoopback(config.host),
     isLoopback,
   });
-  const http = createServer(
-    createApp({ ops, proxy, observe }),
-    ({ code, message }) =>
+  const server = createServer({
+    listener: createApp({ ops, proxy, observe }),
+    connections,
+    onRefused: ({ code, message }) =>
       observe({ kind: 'notice', level: 'info', text: `Refused a connection: ${code}. ${message}` }),
-    edges.serverLimits,
-  );
+    ...(edges.serverLimits === undefined ? {} : { limits: edges.serverLimits }),
+  });
   return {
-    ...http,
+    server,
+    connections,
     pool,
     admission,
     drain,

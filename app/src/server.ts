@@ -12,7 +12,7 @@ import {
 } from 'node:http';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { trackConnections, type Connections } from './proxy/connections.ts';
+import type { Connections } from './proxy/connections.ts';
 import { ERROR_CODES, errorBody, type ProxyError } from './proxy/proxy-error.ts';
 import * as refusals from './proxy/refusals.ts';
 import { sendErrorUnread } from './proxy/reply.ts';
@@ -28,17 +28,15 @@ export interface ServerLimits {
 
 export const SERVER_LIMITS: ServerLimits = { keepAliveMs: 250_000, headersMs: 30_000, requestMs: 300_000 };
 
-export interface HttpServer {
-  readonly server: Server;
+export interface ServerParts {
+  readonly listener: RequestListener;
   readonly connections: Connections;
+  /** Told of what never became a request. */
+  readonly onRefused: (error: ProxyError) => void;
+  readonly limits?: ServerLimits;
 }
 
-/** @param onRefused told of what never became a request */
-export function createServer(
-  listener: RequestListener,
-  onRefused: (error: ProxyError) => void,
-  limits: ServerLimits = SERVER_LIMITS,
-): HttpServer {
+export function createServer({ listener, connections, onRefused, limits = SERVER_LIMITS }: ServerParts): Server {
   const server = createHttpServer({
     keepAliveTimeout: limits.keepAliveMs,
     headersTimeout: limits.headersMs,
@@ -48,7 +46,7 @@ export function createServer(
     noDelay: true,
     requireHostHeader: false, // Node's refusal has no body; see `isMalformed`.
   });
-  const connections = trackConnections(server);
+  connections.track(server);
 
   function refuse(socket: Duplex, error: ProxyError): void {
     // In the middle of an answer it would be read as part of it: what is written goes out, and no more.
@@ -76,7 +74,7 @@ export function createServer(
     if (error.code === 'ECONNRESET') socket.destroy();
     else refuse(socket, PARSER_REFUSALS.get(error.code ?? '') ?? refusals.MALFORMED_REQUEST);
   });
-  return { server, connections };
+  return server;
 }
 
 const PARSER_REFUSALS: ReadonlyMap<string, ProxyError> = new Map([

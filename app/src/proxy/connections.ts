@@ -1,43 +1,65 @@
 /**
- * The callers' connections and whether an answer is under way on each. Node's own list of idle connections leaves out
- * those that never sent a request, and forgets that one turned idle after the server was closed.
+ * The callers' connections and the answers that are due on each, in order. Node's own list of idle connections leaves
+ * out those that never sent a request, and forgets that one turned idle after the server was closed.
  */
-import type { Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 
 export interface Connections {
+  /** Before anybody else listens for requests. */
+  track(server: Server): void;
   /** An answer has begun and not ended: nothing else may be written there. */
   isAnswering(connection: Duplex): boolean;
+  /**
+   * Requests that a caller sends ahead on one connection (pipelining) are served one after another: their answers must
+   * go out in that order anyway, and an answer that waits for its turn has no connection that could be broken off.
+   * Undefined when it is this request's turn, else resolves when the answer before it, or the connection, is done.
+   */
+  readonly awaitTurn: (req: IncomingMessage, res: ServerResponse) => Promise<void> | undefined;
   /** Closes those without a request now, and every other one as soon as its last answer is done. */
   closeIdle(): void;
 }
 
-export function trackConnections(server: Server): Connections {
-  /** The answers that are due on each. */
-  const open = new Map<Duplex, Set<ServerResponse>>();
+export function createConnections(): Connections {
+  const open = new Map<Duplex, ServerResponse[]>();
   let isClosing = false;
 
-  server.on('connection', (connection) => {
-    open.set(connection, new Set());
+  function onConnection(connection: Duplex): void {
+    open.set(connection, []);
     connection.once('close', () => open.delete(connection));
-  });
-  server.on('request', ({ socket }, res) => {
-    const answers = open.get(socket);
-    if (answers === undefined) return;
-    answers.add(res);
-    res.once('close', () => {
-      answers.delete(res);
-      if (isClosing && answers.size === 0) socket.destroySoon();
-    });
-  });
+  }
+
+  function onRequest(req: IncomingMessage, res: ServerResponse): void {
+    open.get(req.socket)?.push(res);
+    res.once('close', onAnswered);
+  }
+
+  /** Shared by all answers: there may be thousands. */
+  function onAnswered(this: ServerResponse): void {
+    const { socket } = this.req;
+    const due = open.get(socket);
+    if (due === undefined) return;
+    due.splice(due.indexOf(this), 1);
+    if (isClosing && due.length === 0) socket.destroySoon();
+  }
+
   return {
-    isAnswering(connection) {
-      for (const res of open.get(connection) ?? []) if (res.headersSent && !res.writableFinished) return true;
-      return false;
+    track(server) {
+      server.on('connection', onConnection);
+      server.on('request', onRequest);
+    },
+    isAnswering: (connection) => (open.get(connection) ?? []).some((res) => res.headersSent && !res.writableFinished),
+    awaitTurn(req, res) {
+      const due = open.get(req.socket) ?? [];
+      const before = due[due.indexOf(res) - 1];
+      if (before === undefined) return undefined;
+      return new Promise((resolve) => {
+        before.once('close', resolve);
+      });
     },
     closeIdle() {
       isClosing = true;
-      for (const [connection, answers] of open) if (answers.size === 0) connection.destroy();
+      for (const [connection, due] of open) if (due.length === 0) connection.destroy();
     },
   };
 }

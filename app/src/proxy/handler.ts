@@ -12,6 +12,7 @@ import type { Identify } from '../auth/client-auth.ts';
 import { TokenError } from '../auth/token-source.ts';
 import type { Observe, ProxyEvent } from '../telemetry/events.ts';
 import type { Admission } from './admission.ts';
+import type { Connections } from './connections.ts';
 import { Course } from './course.ts';
 import type { Answer, Failed, Forward, Target } from './forward.ts';
 import {
@@ -29,7 +30,6 @@ import { ERROR_CODES, type ProxyError } from './proxy-error.ts';
 import * as refusals from './refusals.ts';
 import { relay, StreamEnd, type Relayed } from './relay.ts';
 import { sendError, sendErrorUnread } from './reply.ts';
-import { createTurns } from './turns.ts';
 import { isEncoded, readBody, type HeldBody } from './request-body.ts';
 import { untilAborted } from './until-aborted.ts';
 
@@ -45,6 +45,7 @@ export interface HandlerDeps {
   readonly limits: HandlerLimits;
   /** Requests in progress, so that a drain can end what outlasts it. */
   readonly active: Set<AbortController>;
+  readonly awaitTurn: Connections['awaitTurn'];
   readonly isDraining: () => boolean;
   /** Monotonic ms. */
   readonly clock: () => number;
@@ -85,11 +86,10 @@ type Ending = Pick<Extract<ProxyEvent, { kind: 'request-finished' }>, 'ending' |
 export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   const { pool, admission, clock, observe, limits } = deps;
   const peekLimits = { ...limits, streamSilenceMs: limits.sseKeepAliveMs };
-  const awaitTurn = createTurns();
   const relayLimits = { idleMs: limits.idleMs, keepAliveMs: limits.sseKeepAliveMs };
 
   async function handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    const turn = awaitTurn(req, res);
+    const turn = deps.awaitTurn(req, res);
     if (turn !== undefined) await turn;
     if (req.socket.destroyed) return observe(notServed(req, '', ABANDONED));
     if (/^websocket$/i.test(req.headers.upgrade ?? '')) return turnAway(req, res, refusals.WEBSOCKET);
