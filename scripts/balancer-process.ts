@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { NODE_FLAGS } from './node-flags.ts';
 
 export interface BalancerProcess {
   readonly process: ChildProcess;
@@ -19,7 +20,7 @@ export function startBalancerProcess(
   settings: Readonly<Record<string, string | undefined>>,
   onLine: (line: string) => void,
 ): BalancerProcess {
-  const child = spawn(process.execPath, [MAIN], { env: settings, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [...NODE_FLAGS, MAIN], { env: settings, stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(child, 'exit').then(([code]) => (typeof code === 'number' ? code : 1));
   const listening = new Promise<string>((resolve, reject) => {
     createInterface({ input: child.stdout }).on('line', (line) => {

@@ -14,7 +14,8 @@ import { createAdmission, type Admission } from './proxy/admission.ts';
 import { createConnections, type Connections } from './proxy/connections.ts';
 import { createDrain, type Drain } from './proxy/drain.ts';
 import { createForwarder, targetOf } from './proxy/forward.ts';
-import { createProxyHandler, type HandlerLimits } from './proxy/handler.ts';
+import { createProxyHandler } from './proxy/handler.ts';
+import type { HandlerLimits } from './proxy/handler-deps.ts';
 import { createServer, type ServerLimits } from './server.ts';
 import type { Observe } from './telemetry/events.ts';
 

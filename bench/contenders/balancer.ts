@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { request } from 'node:http';
+import { NODE_FLAGS } from '../../scripts/node-flags.ts';
 import { freePort, startChild } from '../children.ts';
 import type { BalancerForm } from '../options.ts';
 import type { Contender, Surroundings } from './contender.ts';
@@ -22,11 +23,12 @@ export function balancerProgram(form: BalancerForm, command: string | undefined)
   if (command !== undefined) return { form: 'a given command', command: 'sh', args: ['-c', `exec ${command}`] };
   if (form !== 'sources') {
     const build = spawnSync('npm', ['run', 'build'], { cwd: root, encoding: 'utf8' });
-    if (build.status === 0 && existsSync(built)) return { form: 'built', command: process.execPath, args: [built] };
+    if (build.status === 0 && existsSync(built))
+      return { form: 'built', command: process.execPath, args: [...NODE_FLAGS, built] };
     if (form === 'built') throw new Error(`npm run build failed:\n${build.stdout}${build.stderr}`);
   }
   if (!existsSync(source)) throw new Error('app/src/main.ts is missing; leave the balancer out with --only bare,nginx');
-  return { form: 'sources', command: process.execPath, args: [source] };
+  return { form: 'sources', command: process.execPath, args: [...NODE_FLAGS, source] };
 }
 
 export function balancerContender(surroundings: Surroundings, program: BalancerProgram): Contender {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import type { TokenCredential } from '@azure/identity';
 import { compose, type Balancer } from '../../app/src/compose.ts';
 import { readConfig } from '../../app/src/config.ts';
-import type { HandlerLimits } from '../../app/src/proxy/handler.ts';
+import type { HandlerLimits } from '../../app/src/proxy/handler-deps.ts';
 import type { ServerLimits } from '../../app/src/server.ts';
 import { observeAll, type ProxyEvent } from '../../app/src/telemetry/events.ts';
 import { createLog } from '../../app/src/telemetry/log.ts';

@@ -5,16 +5,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { decide, refuse, type NoneReason } from '../balancer/failover.ts';
 import type { Outcome } from '../balancer/outcome.ts';
-import type { Lease, Pool } from '../balancer/pool.ts';
+import type { Lease } from '../balancer/pool.ts';
 import { parseQuota } from '../balancer/quota.ts';
-import type { BackendAuth } from '../auth/backend-auth.ts';
-import type { Identify } from '../auth/client-auth.ts';
 import { TokenError } from '../auth/token-source.ts';
-import type { Observe, ProxyEvent } from '../telemetry/events.ts';
-import type { Admission } from './admission.ts';
-import type { Connections } from './connections.ts';
+import type { ProxyEvent } from '../telemetry/events.ts';
 import { Course } from './course.ts';
-import type { Answer, Failed, Forward, Target } from './forward.ts';
+import type { Answer, Failed } from './forward.ts';
 import {
   LONGEST_DEPLOYMENT_NAME,
   operationLabel,
@@ -24,6 +20,7 @@ import {
   type Asked,
   type Route,
 } from './front-door.ts';
+import type { HandlerDeps } from './handler-deps.ts';
 import { upstreamHeaders, type Credential } from './headers.ts';
 import { peek, type KeptAnswer, type Peeked, type PeekFailed } from './peek.ts';
 import { ERROR_CODES, type ProxyError } from './proxy-error.ts';
@@ -32,38 +29,6 @@ import { relay, StreamEnd, type Relayed } from './relay.ts';
 import { sendError, sendErrorUnread } from './reply.ts';
 import { isEncoded, readBody, type HeldBody } from './request-body.ts';
 import { untilAborted } from './until-aborted.ts';
-
-export interface HandlerDeps {
-  readonly pool: Pool;
-  readonly forward: Forward;
-  /** Backend name → where it is. */
-  readonly targets: ReadonlyMap<string, Target>;
-  readonly backendAuth: BackendAuth;
-  readonly identify: Identify;
-  readonly admission: Admission;
-  readonly observe: Observe;
-  readonly limits: HandlerLimits;
-  /** Requests in progress, so that a drain can end what outlasts it. */
-  readonly active: Set<AbortController>;
-  readonly awaitTurn: Connections['awaitTurn'];
-  readonly isDraining: () => boolean;
-  /** Monotonic ms. */
-  readonly clock: () => number;
-  /** Milliseconds since the epoch. */
-  readonly wallClockMs: () => number;
-  /** Numbers in [0, 1). */
-  readonly random: () => number;
-  readonly nextId: () => string;
-}
-
-export interface HandlerLimits {
-  readonly maxBodyBytes: number;
-  readonly bodyIdleMs: number;
-  readonly holdBytes: number;
-  readonly errorBodyMs: number;
-  readonly idleMs: number;
-  readonly sseKeepAliveMs: number;
-}
 
 export type ProxyHandler = (req: IncomingMessage, res: ServerResponse) => Promise<void>;
 
@@ -182,7 +147,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       if (peeked.outcome.kind === 'abandoned') return leave(call, course);
       course.add(lease, peeked.outcome, peeked.kept);
       // It may have been carried out: this failure is the answer, whatever others refused before.
-      if (decide(peeked.outcome, call.asked.creates) === 'deliver') return refuseLast(call, course);
+      if (decide(peeked.outcome, call.asked.creates) === 'deliver') return refuseUnclear(call, course);
     }
   }
 
@@ -256,7 +221,8 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     return { ending: endingOf(outcome), status, backend };
   }
 
-  function refuseLast(call: Call, course: Course): Promise<Ending> {
+  /** A creation of which nobody knows whether it was carried out: the client must not repeat it by itself. */
+  function refuseUnclear(call: Call, course: Course): Promise<Ending> {
     return refuseCall(call, course, { why: 'failing' }, course.failures.slice(-1));
   }
 
@@ -271,19 +237,26 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     pool.conclude(course.failed500(), false, now);
     if (call.signal.aborted) return leave(call, course);
     const refusal = refuse(failures, none, now);
+    const isUnclear = failures !== course.failures;
     if (refusal.kind === 'verbatim') {
       const failure = failures[refusal.index];
-      if (failure?.kept !== undefined) return passOn(call, course, failure.lease, failure.kept);
-    } else {
-      return tell(call, course, refusals.refusalError(refusal, call.asked.deployment, now, deps.random));
+      if (failure?.kept === undefined) return tell(call, course, refusals.INTERNAL);
+      return passOn(call, course, failure.lease, failure.kept, isUnclear ? NO_RETRY : NONE);
     }
-    return tell(call, course, refusals.INTERNAL);
+    const error = refusals.refusalError(refusal, call.asked.deployment, now, deps.random);
+    return tell(call, course, isUnclear ? refusals.asUnclear(error) : error);
   }
 
   /** The trace tells of the attempt already. */
-  async function passOn(call: Call, course: Course, lease: Lease, kept: KeptAnswer): Promise<Ending> {
+  async function passOn(
+    call: Call,
+    course: Course,
+    lease: Lease,
+    kept: KeptAnswer,
+    more: readonly string[],
+  ): Promise<Ending> {
     const { status, rawHeaders, bytes } = kept;
-    const own = [...course.headers(), 'x-balancer-backend', lease.backend.name];
+    const own = [...course.headers(), 'x-balancer-backend', lease.backend.name, ...more];
     const outcome = await relayTo(call, own, { status, rawHeaders, header: () => undefined, held: [bytes] });
     return { ending: endingOf(outcome), status };
   }
@@ -333,6 +306,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
 const NONE: readonly string[] = [];
 /** 499 is what nginx logs for a caller who left; nobody receives it. */
 const ABANDONED: Ending = { ending: 'abandoned', status: 499 };
+const NO_RETRY: readonly string[] = ['x-should-retry', 'false'];
 const CONNECTION_CLOSE: readonly string[] = ['connection', 'close'];
 
 function endingOf(outcome: Outcome): Ending['ending'] {

@@ -160,6 +160,15 @@ export function refusalError(
   }
 }
 
+/** For a creation that may have been carried out: SDKs repeat a 5xx by themselves unless they are told not to. */
+export function asUnclear({ code, message }: ProxyError): ProxyError {
+  return {
+    code,
+    message: `${message} It may have been carried out all the same: look before you send it again.`,
+    headers: { 'x-should-retry': 'false' },
+  };
+}
+
 function throttled(leftMs: number, random: () => number): ProxyError {
   // Up to a tenth later than the earliest recovery, never before it.
   const waitMs = Math.max(1, Math.ceil(leftMs * (1 + random() / 10)));

@@ -1,0 +1,40 @@
+/** What the handler is made of, and its limits. */
+import type { BackendAuth } from '../auth/backend-auth.ts';
+import type { Identify } from '../auth/client-auth.ts';
+import type { Pool } from '../balancer/pool.ts';
+import type { Observe } from '../telemetry/events.ts';
+import type { Admission } from './admission.ts';
+import type { Connections } from './connections.ts';
+import type { Forward, Target } from './forward.ts';
+
+export interface HandlerDeps {
+  readonly pool: Pool;
+  readonly forward: Forward;
+  /** Backend name → where it is. */
+  readonly targets: ReadonlyMap<string, Target>;
+  readonly backendAuth: BackendAuth;
+  readonly identify: Identify;
+  readonly admission: Admission;
+  readonly observe: Observe;
+  readonly limits: HandlerLimits;
+  /** Requests in progress, so that a drain can end what outlasts it. */
+  readonly active: Set<AbortController>;
+  readonly awaitTurn: Connections['awaitTurn'];
+  readonly isDraining: () => boolean;
+  /** Monotonic ms. */
+  readonly clock: () => number;
+  /** Milliseconds since the epoch. */
+  readonly wallClockMs: () => number;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+  readonly nextId: () => string;
+}
+
+export interface HandlerLimits {
+  readonly maxBodyBytes: number;
+  readonly bodyIdleMs: number;
+  readonly holdBytes: number;
+  readonly errorBodyMs: number;
+  readonly idleMs: number;
+  readonly sseKeepAliveMs: number;
+}
