@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
-import type { HandlerLimits } from '../../app/src/proxy/handler.ts';
+import type { HandlerLimits } from '../../app/src/proxy/handler-deps.ts';
 import type { Fault } from '../../simulator/scenario.ts';
 import { startBalancer, type RunningBalancer } from '../support/balancer.ts';
 import { chat, errorOf, send, type Received } from '../support/http.ts';

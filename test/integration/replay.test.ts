@@ -241,6 +241,9 @@ describe('calls that create', () => {
           assert.match(received.body.toString(), told.text);
           assert.equal(course(received).trace, `openai1=${step}`);
           assert.deepEqual(callCounts(running), [1, 0, 0]);
+          // The client must not make it a second time by itself.
+          assert.equal(received.headers['x-should-retry'], 'false');
+          assert.equal(received.headers['retry-after'], undefined);
         }
         await until(() => hasNoOpenRequests(running));
         running.assertIdle();

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
-import type { HandlerLimits } from '../../app/src/proxy/handler.ts';
+import type { HandlerLimits } from '../../app/src/proxy/handler-deps.ts';
 import type { Fault } from '../../simulator/scenario.ts';
 import { CLIENT_KEY, startBalancer, type RunningBalancer } from '../support/balancer.ts';
 import { behind, startHeldUpstream, type HeldUpstream } from '../support/held-upstream.ts';
