@@ -34,7 +34,7 @@ export function smallFleet(): readonly ResourceOptions[] {
     apiKey: `simulated-key-${index + 1}`,
     chunkDelayMs: 30,
     deployments: {
-      'gpt-5.4-mini': { model: 'gpt-5.4-mini', tpm: 6_000, rpm: 12 },
+      'gpt-5.4-mini': { model: 'gpt-5.4-mini', tpm: 6_000, rpm: 24 },
       'text-embedding-3-large': { model: 'text-embedding-3-large', tpm: 6_000, rpm: 24 },
       'gpt-4o-transcribe': { model: 'gpt-4o-transcribe', rpm: 12 },
     },

@@ -21,4 +21,23 @@ describe('the balancer', () => {
     assert.match(running.log[0] ?? '', /^Proxying to http:\/\/127\.0\.0\.1:\d+\/openai\/v1\/chat\/completions /);
     running.assertIdle();
   });
+
+  it('tells whose words it passed on when every backend failed, in the event, the log and the headers alike', async () => {
+    for (const resource of running.resources) resource.script({ kind: 'status', status: 503 });
+    const told = running.event('request-finished');
+    const received = await send(`${running.url}/v1/chat/completions`, { body: chat() });
+    assert.equal(received.status, 503);
+    assert.equal(received.headers['x-balancer-backend'], 'openai3');
+    const { backend, trace, attempts, ending } = await told;
+    assert.deepEqual(
+      { backend, trace, attempts, ending },
+      { backend: 'openai3', trace: 'openai1=503 openai2=503 openai3=503', attempts: 3, ending: 'delivered' },
+    );
+    assert.equal(received.headers['x-balancer-trace'], trace);
+    assert.match(
+      running.log.at(-1) ?? '',
+      / 503 backend=openai3 attempts=3 trace="openai1=503 openai2=503 openai3=503" /,
+    );
+    running.assertIdle();
+  });
 });

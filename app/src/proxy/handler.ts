@@ -45,8 +45,9 @@ interface Call {
   readonly body: HeldBody;
 }
 
-/** How a request ended, for its last event. */
-type Ending = Pick<Extract<ProxyEvent, { kind: 'request-finished' }>, 'ending' | 'status' | 'backend' | 'code'>;
+type Finished = Extract<ProxyEvent, { kind: 'request-finished' }>;
+/** How a request ended, for its last event. `trace`: with a last step that the course does not have. */
+type Ending = Pick<Finished, 'ending' | 'status' | 'backend' | 'code'> & { readonly trace?: string };
 
 export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   const { pool, admission, clock, observe, limits } = deps;
@@ -121,7 +122,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
         operation: operationLabel(asked.operation),
         deployment: asked.deployment,
         attempts: course.attempts,
-        trace: course.trace(ending.backend, ending.status),
+        trace: course.trace(),
         durationMs: clock() - startedAt,
         ...ending,
       };
@@ -218,7 +219,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     const relayed: Relayed = { status, rawHeaders, header, held: peeked.held, ...(peeked.isWhole ? {} : { body }) };
     const outcome = await settlingBugs(lease, relayTo(call, course.headers(backend, status), relayed));
     end(call, lease, outcome);
-    return { ending: endingOf(outcome), status, backend };
+    return { ending: endingOf(outcome), status, backend, trace: course.trace(backend, status) };
   }
 
   /** A creation of which nobody knows whether it was carried out: the client must not repeat it by itself. */
@@ -258,7 +259,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     const { status, rawHeaders, bytes } = kept;
     const own = [...course.headers(), 'x-balancer-backend', lease.backend.name, ...more];
     const outcome = await relayTo(call, own, { status, rawHeaders, header: () => undefined, held: [bytes] });
-    return { ending: endingOf(outcome), status };
+    return { ending: endingOf(outcome), status, backend: lease.backend.name };
   }
 
   function tell(call: Call, course: Course, error: ProxyError): Ending {
