@@ -17,7 +17,7 @@ export const usage = `Usage:
   npm run simulator -- clear openai1                   forget its faults and throttles, start its quotas afresh
   npm run simulator -- state openai1                   what it was told and how often it was called
 Options:
-  --port 9101    another first port, for starting (0: any free ones) and for talking to a running fleet
+  --port 9101    another first port, for starting (0 takes free ones) and for talking to a running fleet
 Faults:
   ${Object.values(faultForms).join('\n  ')}
 `;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { startBalancer, type RunningBalancer } from '../support/balancer.ts';
-import { chat, send } from '../support/http.ts';
+import { chat, errorOf, send } from '../support/http.ts';
 
 describe('the balancer', () => {
   let running: RunningBalancer;
@@ -37,6 +37,21 @@ describe('the balancer', () => {
     assert.match(
       running.log.at(-1) ?? '',
       / 503 backend=openai3 attempts=3 trace="openai1=503 openai2=503 openai3=503" /,
+    );
+    running.assertIdle();
+  });
+
+  it('refuses a deployment name that is too long, at once, and keeps the connection', async () => {
+    const received = await send(`${running.url}/v1/chat/completions`, {
+      headers: { connection: 'keep-alive' },
+      body: chat({ model: 'x'.repeat(257) }),
+    });
+    assert.equal(received.status, 400);
+    assert.equal(errorOf(received).code, 'invalid_deployment_name');
+    assert.equal(received.headers.connection, 'keep-alive');
+    assert.deepEqual(
+      running.resources.map(({ calls }) => calls.length),
+      [0, 0, 0],
     );
     running.assertIdle();
   });

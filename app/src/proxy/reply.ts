@@ -16,6 +16,7 @@ export function sendError(res: ServerResponse, error: ProxyError, own: readonly 
  * the answer; so the answer is written whole, and the connection closed when the caller is done or has had its time.
  */
 export function sendErrorUnread(req: IncomingMessage, res: ServerResponse, error: ProxyError): void {
+  if (req.readableEnded) return sendError(res, error); // It was read after all, and its connection is as good as ever.
   res.write(writeErrorHead(res, error, ['connection', 'close']));
   const timer = setTimeout(finish, LINGER_MS);
   function finish(): void {

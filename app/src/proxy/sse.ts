@@ -9,7 +9,7 @@ export const KEEP_ALIVE = Buffer.from(': keep-alive\n');
 const LF = 0x0a;
 const CR = 0x0d;
 
-/** True for server-sent events that can be read: a compressed stream is as opaque as any other body. */
+/** True for server-sent events that can be read: a compressed stream is opaque, like a body of whatever other type. */
 export function isEventStream(header: (name: string) => string | undefined): boolean {
   const encoding = header('content-encoding');
   const isPlain = encoding === undefined || encoding.toLowerCase() === 'identity';
