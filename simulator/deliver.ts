@@ -3,6 +3,7 @@
 import type { ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import type { Fault } from './scenario.ts';
+import { resetConnection } from './sockets.ts';
 import type { ErrorReply, HeaderList } from './wire.ts';
 
 export type Answer = WholeAnswer | StreamAnswer;
@@ -189,7 +190,7 @@ async function breakOff(res: ServerResponse, ending: Ending): Promise<boolean> {
   res.flushHeaders();
   switch (ending.kind) {
     case 'reset':
-      socket.resetAndDestroy();
+      resetConnection(socket);
       return false;
     case 'end':
       socket.destroySoon();

@@ -1,5 +1,7 @@
 // What a simulated resource is told when it is started.
 
+import type { ServerCertificate } from './tls.ts';
+
 export interface DeploymentSpec {
   readonly model: string;
   /** Tokens a minute; absent: unlimited. */
@@ -17,6 +19,8 @@ export interface ResourceOptions {
   readonly bearerToken?: string;
   /** Default 0: a free one. Always on 127.0.0.1. */
   readonly port?: number;
+  /** With one it speaks TLS; see createAuthority in tls.ts. */
+  readonly tls?: ServerCertificate;
   /** Shown in x-ms-region. */
   readonly region?: string;
   /** Clock in ms for quotas and throttles; default Date.now. */

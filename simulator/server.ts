@@ -4,7 +4,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { createServer as createSecureServer } from 'node:https';
 import { Answering } from './answering.ts';
 import { Behaviour } from './behaviour.ts';
 import { CallLog } from './call-log.ts';
@@ -14,13 +14,14 @@ import { deliver, pause } from './deliver.ts';
 import type { Answer } from './deliver.ts';
 import type { ResourceOptions } from './options.ts';
 import type { Fault } from './scenario.ts';
+import { openSocketsOf, resetConnection } from './sockets.ts';
 
 export type { Call } from './call-log.ts';
 export type { DeploymentSpec, ResourceOptions } from './options.ts';
 
 export interface SimulatedResource {
   readonly name: string;
-  /** `http://127.0.0.1:41233` */
+  /** `http://127.0.0.1:41233`; with `https:` when it has a certificate. */
   readonly url: string;
   /** The last 10,000; a call is recorded when its head arrived, its body is filled in when complete. */
   readonly calls: readonly Call[];
@@ -54,22 +55,21 @@ export async function startResource(options: ResourceOptions): Promise<Simulated
   const behaviour = new Behaviour();
   const answering = new Answering(options, behaviour);
   const log = new CallLog();
-  const sockets = new Set<Socket>();
   const now = options.now ?? Date.now;
   const chunkDelayMs = options.chunkDelayMs ?? 0;
   let openRequests = 0;
 
-  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0, headersTimeout: 0 }, (req, res) => {
+  const timeouts = { keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0, headersTimeout: 0 };
+  const server =
+    options.tls === undefined ? createServer(timeouts) : createSecureServer({ ...timeouts, ...options.tls });
+  server.on('request', (req, res) => {
     if (req.url?.startsWith(CONTROL_PREFIX) === true) {
       handleControl(req, res, resource, () => behaviour.snapshot(now()));
       return;
     }
     serve(req, res);
   });
-  server.on('connection', (socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-  });
+  const sockets = openSocketsOf(server);
 
   function serve(req: IncomingMessage, res: ServerResponse): void {
     const fault = behaviour.nextFault();
@@ -102,7 +102,7 @@ export async function startResource(options: ResourceOptions): Promise<Simulated
       return;
     }
     if (fault?.kind === 'reset-before-headers') {
-      req.socket.resetAndDestroy();
+      resetConnection(req.socket);
       return;
     }
     if (fault?.kind === 'slow-first-byte') {
@@ -150,7 +150,7 @@ export async function startResource(options: ResourceOptions): Promise<Simulated
   const port = await listen(options.port ?? 0);
   const resource: SimulatedResource = {
     name: options.name,
-    url: `http://${HOST}:${port}`,
+    url: `${options.tls === undefined ? 'http' : 'https'}://${HOST}:${port}`,
     get calls() {
       return log.calls;
     },
