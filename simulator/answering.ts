@@ -9,9 +9,11 @@ import { cutInHalf, errorAnswer, jsonAnswer } from './deliver.ts';
 import type { Answer, WholeAnswer } from './deliver.ts';
 import { isJsonObject, textIn } from './json.ts';
 import type { JsonObject } from './json.ts';
-import { isFormOperation, isStreamed, jsonContent, modelAnswer, modelIn, tokensOf } from './model.ts';
+import { isFormOperation, isStreamed, jsonContent, modelAnswer, modelIn, promptTokensOf, tokensOf } from './model.ts';
 import type { Content, FormOperation } from './model.ts';
 import { readForm } from './multipart.ts';
+import { oddAnswer, oddThrottle } from './oddities.ts';
+import type { Overrides } from './oddities.ts';
 import type { DeploymentSpec, ResourceOptions } from './options.ts';
 import { findRoute } from './routes.ts';
 import type { Operation, Route } from './routes.ts';
@@ -52,13 +54,19 @@ export class Answering {
   }
 
   answer(request: ArrivedRequest): Answer | Promise<Answer> {
-    const { headers, fault } = request;
+    const { headers } = request;
     const base = this.baseHeaders(headers);
-    const denied = checkCredentials(headers, this.options);
+    const denied = checkCredentials(headers, this.options, this.behaviour.hasRole(this.now()));
     if (denied !== undefined) {
       return errorAnswer(denied, base);
     }
     const route = findRoute(request.method, request.url);
+    const answer = this.directAnswer(route, request, base);
+    return answer instanceof Promise ? answer : this.spilledOver(answer, route, request, base);
+  }
+
+  private directAnswer(route: Route, request: ArrivedRequest, base: HeaderList): Answer | Promise<Answer> {
+    const { fault } = request;
     const failed = fault === undefined ? undefined : this.failedAnswer(fault, route, request.body, base);
     if (failed !== undefined) {
       return failed;
@@ -75,6 +83,34 @@ export class Answering {
       default:
         return route satisfies never;
     }
+  }
+
+  /** What a provisioned deployment refuses, or fails at, is answered by another when it or the request names one. */
+  private spilledOver(
+    answer: Answer,
+    route: Route,
+    request: ArrivedRequest,
+    base: HeaderList,
+  ): Answer | Promise<Answer> {
+    if (answer.kind === 'stream' || route.kind !== 'operation' || !isSpillable(answer)) {
+      return answer;
+    }
+    const name = route.deployment ?? textIn(parseJson(request.body) ?? {}, 'model') ?? '';
+    const deployment = this.deployment(name);
+    const target = deployment?.spilloverDeploymentName ?? request.headers['x-ms-spillover-deployment'];
+    if (deployment?.provisioned === undefined || typeof target !== 'string') {
+      return answer;
+    }
+    const headers = [
+      ...base,
+      'x-ms-spillover-from-deployment',
+      name,
+      'x-ms-deployment-name',
+      target,
+      'x-ms-spillover-error',
+      String(answer.status),
+    ];
+    return this.operationAnswer({ ...route, deployment: target }, { ...request, fault: undefined }, headers);
   }
 
   /** An answer given before the body was read. */
@@ -98,6 +134,8 @@ export class Answering {
         return statusAnswer(fault, base);
       case 'throttle':
         return scriptedThrottle(fault, route, this.deploymentAsked(route, body), base);
+      case 'odd-throttle':
+        return this.oddThrottle(fault, route, body, base);
       case 'missing-deployment':
         return errorAnswer(missingDeployment(route), base);
       case 'operation-not-supported':
@@ -108,9 +146,14 @@ export class Answering {
       case 'unauthorized':
         return errorAnswer(wire.accessDenied, base);
       case 'permission-denied':
-        return errorAnswer(wire.permissionDenied, base);
+        return errorAnswer(wire.permissionDenied(fault.status), base);
+      case 'blocked':
+        return errorAnswer(wire.temporarilyBlocked, base);
       case 'content-filter':
-        return errorAnswer(wire.contentFiltered, base);
+        return filteredPrompt(fault, base);
+      case 'context-too-long':
+        return errorAnswer(wire.contextTooLong(128_000, 128_001), base);
+      case 'odd-headers':
       case 'throttle-in-stream':
       case 'refuse':
       case 'reset-before-headers':
@@ -169,22 +212,26 @@ export class Answering {
     if (deployment === undefined) {
       return errorAnswer(missingDeployment(route), base);
     }
+    const promptTokens = promptTokensOf(content);
+    if (deployment.contextTokens !== undefined && promptTokens > deployment.contextTokens) {
+      return errorAnswer(wire.contextTooLong(deployment.contextTokens, promptTokens), base);
+    }
     const now = this.now();
     const throttledForMs = this.behaviour.throttledForMs(name, now);
     if (throttledForMs > 0) {
-      const headers = [...base, ...wire.quotaHeaders(deployment, { tokens: 0 })];
+      const headers = [...base, ...this.behaviour.limits.headersOf(name, deployment, { tokens: 0 })];
       return throttledAnswer({ ...asked(route), retryAfterMs: throttledForMs, limit: 'tokens' }, headers);
     }
     if (fault?.kind === 'throttle-in-stream' && !isStreamed(content)) {
-      return scriptedThrottle({ kind: 'throttle' }, route, deployment, base); // there is no stream to throttle in
+      return scriptedThrottle({ ...fault, kind: 'throttle' }, route, deployment, base); // there is no stream to throttle in
     }
-    const verdict = this.behaviour.countAgainstQuota(name, deployment, tokensOf(content), now);
-    const headers = [...base, ...wire.quotaHeaders(deployment, verdict.remaining)];
-    if (verdict.kind === 'refused') {
-      return throttledAnswer({ ...asked(route), ...verdict }, headers);
+    const admission = this.behaviour.limits.admit(name, deployment, { tokens: tokensOf(content), cachedTokens: 0 });
+    const headers = [...base, ...admission.headers];
+    if (admission.kind === 'refused') {
+      return throttledAnswer({ ...asked(route), ...admission.throttled }, headers);
     }
     this.answered += 1;
-    return modelAnswer(content, {
+    const answer = modelAnswer(content, {
       resourceName: this.options.name,
       model: deployment.model,
       generation: route.generation,
@@ -194,6 +241,24 @@ export class Answering {
       fault,
       headers: [...headers, 'azureml-model-session', `simulated-${this.options.name}`],
     });
+    const onEnd = (): void => admission.settle({ tokens: promptTokens + this.answerTokens, cachedTokens: 0 });
+    const settled = deployment.provisioned === undefined ? answer : { ...answer, onEnd };
+    return fault?.kind === 'odd-headers' ? withHeaders(settled, oddAnswer(fault.oddity)) : settled;
+  }
+
+  private oddThrottle(
+    { oddity, retryAfterMs = DEFAULT_RETRY_AFTER_MS }: Extract<Fault, { kind: 'odd-throttle' }>,
+    route: Route,
+    body: Buffer,
+    base: HeaderList,
+  ): Answer {
+    const headers = oddThrottle(oddity, retryAfterMs, this.now());
+    return scriptedThrottle(
+      { kind: 'throttle', retryAfterMs, headers },
+      route,
+      this.deploymentAsked(route, body),
+      base,
+    );
   }
 
   /** For an error that is scripted, before the body is looked at in earnest; an upload's form is not read for it. */
@@ -218,6 +283,11 @@ function asked(route: Route): { readonly operation: Operation; readonly apiVersi
     : { operation: 'chat-completions', apiVersion: route.generation };
 }
 
+/** Codes for which Azure hands a provisioned deployment's request on. */
+function isSpillable({ status, body }: WholeAnswer): boolean {
+  return [429, 500, 503].includes(status) || (status === 400 && String(body).includes('context_length_exceeded'));
+}
+
 function missingDeployment(route: Route): ErrorReply {
   return route.generation === 'v1' ? wire.noMatchingDeployment : wire.deploymentNotFound;
 }
@@ -231,9 +301,27 @@ function scriptedThrottle(
   const limit = fault.body ?? 'tokens';
   const retryAfterMs = fault.retryAfterMs ?? DEFAULT_RETRY_AFTER_MS;
   const remaining = limit === 'requests' ? { requests: 0 } : { tokens: 0 };
-  const headers = [...base, ...wire.quotaHeaders(deployment ?? {}, remaining)];
+  const headers = [
+    ...base,
+    ...(deployment?.provisioned === undefined ? wire.quotaHeaders(deployment ?? {}, remaining) : []),
+  ];
   const answer = throttledAnswer({ ...asked(route), retryAfterMs, limit }, headers);
-  return { ...answer, headers: wire.overrideHeaders(answer.headers, fault.headers ?? {}) };
+  return withHeaders(answer, fault.headers ?? {});
+}
+
+function filteredPrompt(
+  { variant = 'prompt' }: Extract<Fault, { kind: 'content-filter' }>,
+  base: HeaderList,
+): Answer | undefined {
+  if (variant === 'answer') {
+    return undefined; // the model's own answer is cut short
+  }
+  const code = variant === 'prompt' ? 'ResponsibleAIPolicyViolation' : 'ContentFiltered';
+  return errorAnswer(wire.contentFiltered(code), base);
+}
+
+function withHeaders(answer: Answer, overrides: Overrides): Answer {
+  return { ...answer, headers: wire.overrideHeaders(answer.headers, overrides) };
 }
 
 function throttledAnswer(throttled: Throttled, headers: HeaderList): WholeAnswer {

@@ -1,14 +1,15 @@
-// All that changes while a simulated resource runs and decides how it answers: the scripted faults, the throttles and
-// the quota of each deployment.
+// All that somebody can tell a simulated resource while it runs and that decides how it answers: the scripted faults, the
+// throttles, the reductions of its limits and a role that is missing.
 
-import { decideQuota, freshQuota } from './quota.ts';
-import type { QuotaLimits, QuotaState, QuotaVerdict } from './quota.ts';
+import { Limits } from './limits.ts';
 import type { Fault } from './scenario.ts';
 
 export interface BehaviourSnapshot {
   readonly scriptedFaults: readonly Fault[];
   readonly standingFault: Fault | undefined;
   readonly throttledForMs: Readonly<Record<string, number>>;
+  readonly reduced: ReturnType<Limits['reduced']>;
+  readonly withoutRoleForMs: number;
 }
 
 const EVERY_DEPLOYMENT = '*';
@@ -17,7 +18,13 @@ export class Behaviour {
   private scripted: Fault[] = [];
   private standing: Fault | undefined;
   private readonly throttledUntil = new Map<string, number>();
-  private readonly quotas = new Map<string, QuotaState>();
+  private roleAt: number;
+  readonly limits: Limits;
+
+  constructor(now: () => number, roleAfterMs = 0) {
+    this.limits = new Limits(now);
+    this.roleAt = now() + roleAfterMs;
+  }
 
   script(faults: readonly Fault[]): void {
     this.scripted.push(...faults);
@@ -43,21 +50,22 @@ export class Behaviour {
     return Math.max(0, everywhere - now, here - now);
   }
 
-  countAgainstQuota(deployment: string, limits: QuotaLimits, tokens: number, now: number): QuotaVerdict {
-    if (limits.tpm === undefined && limits.rpm === undefined) {
-      return unlimited;
-    }
-    const decided = decideQuota(this.quotas.get(deployment) ?? freshQuota, { tokens }, limits, now);
-    this.quotas.set(deployment, decided.state);
-    return decided.verdict;
+  /** Tokens have no role here until then. */
+  withoutRole(until: number): void {
+    this.roleAt = until;
   }
 
-  /** Forgets every fault and throttle and starts every quota afresh. */
+  hasRole(now: number): boolean {
+    return now >= this.roleAt;
+  }
+
+  /** Forgets every fault, throttle and reduction, gives the role and starts every quota afresh. */
   clear(): void {
     this.scripted = [];
     this.standing = undefined;
     this.throttledUntil.clear();
-    this.quotas.clear();
+    this.roleAt = 0;
+    this.limits.clear();
   }
 
   snapshot(now: number): BehaviourSnapshot {
@@ -66,8 +74,8 @@ export class Behaviour {
       scriptedFaults: [...this.scripted],
       standingFault: this.standing,
       throttledForMs: Object.fromEntries(throttled.filter(([, ms]) => ms > 0)),
+      reduced: this.limits.reduced(),
+      withoutRoleForMs: Math.max(0, this.roleAt - now),
     };
   }
 }
-
-const unlimited: QuotaVerdict = { kind: 'admitted', remaining: {} };

@@ -1,28 +1,37 @@
-// Whether a request may pass: the key in `api-key` or as a bearer, or the token as a bearer, and never two credentials.
+// Whether a request may pass: the key in `api-key` or as a bearer, or the token as a bearer with a role, and never two
+// credentials.
 
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ResourceOptions } from './options.ts';
-import { accessDenied, twoCredentials } from './wire.ts';
+import { accessDenied, keysDisabled, roleMissing, twoCredentials } from './wire.ts';
 import type { ErrorReply } from './wire.ts';
 
 const BEARER = /^bearer +/i;
 
-export function checkCredentials(headers: IncomingHttpHeaders, options: ResourceOptions): ErrorReply | undefined {
+export function checkCredentials(
+  headers: IncomingHttpHeaders,
+  options: ResourceOptions,
+  hasRole: boolean,
+): ErrorReply | undefined {
   const key = headers['api-key'];
   const { authorization } = headers;
   if (key !== undefined && authorization !== undefined) {
     return twoCredentials;
   }
-  const { apiKey, bearerToken } = options;
-  if (apiKey === undefined && bearerToken === undefined) {
-    return undefined;
+  const { apiKey, bearerToken, isKeyless = false } = options;
+  if (isKeyless && key !== undefined) {
+    return keysDisabled;
   }
-  if (key !== undefined) {
-    return apiKey !== undefined && key === apiKey ? undefined : accessDenied;
+  const bearer =
+    authorization !== undefined && BEARER.test(authorization) ? authorization.replace(BEARER, '') : undefined;
+  const isKey = (key ?? bearer) === apiKey;
+  if (apiKey !== undefined && isKey) {
+    return isKeyless ? keysDisabled : undefined;
   }
-  if (authorization === undefined || !BEARER.test(authorization)) {
+  const isOpen = apiKey === undefined && bearerToken === undefined;
+  if (!isOpen && (bearer === undefined || bearer !== bearerToken)) {
     return accessDenied;
   }
-  const bearer = authorization.replace(BEARER, '');
-  return bearer === apiKey || bearer === bearerToken ? undefined : accessDenied;
+  // What is left is a token, or no credential where none is asked for: only tokens need a role.
+  return bearer === undefined || hasRole ? undefined : roleMissing;
 }

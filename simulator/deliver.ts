@@ -14,6 +14,8 @@ export interface WholeAnswer {
   readonly headers: HeaderList;
   readonly body: string | Buffer;
   readonly cut?: Cut;
+  /** Called once the answer ended, however it did. */
+  readonly onEnd?: () => void;
 }
 
 /** Always a 200 of server-sent events; content-type and x-accel-buffering are added when it is written. */
@@ -21,6 +23,7 @@ export interface StreamAnswer {
   readonly kind: 'stream';
   readonly headers: HeaderList;
   readonly events: Iterable<string>;
+  readonly onEnd?: () => void;
 }
 
 /** Where an answer breaks, and how. A piece is an event of a stream, or so many bytes of a whole body. */

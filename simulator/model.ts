@@ -87,6 +87,11 @@ export function tokensOf(content: Content): number {
   }
 }
 
+/** How long the prompt is, as far as it is text. */
+export function promptTokensOf(content: Content): number {
+  return content.kind === 'form' ? 0 : tokensIn(content.prompt.characters);
+}
+
 export function modelAnswer(content: Content, circumstances: Circumstances): Answer {
   switch (content.kind) {
     case 'text':
@@ -113,7 +118,11 @@ function textAnswer(content: Extract<Content, { kind: 'text' }>, circumstances: 
     );
   }
   if (fault?.kind === 'throttle-in-stream') {
-    return streamAnswer(throttledEvents(said, fault.shape), [...headers, 'retry-after', '1']);
+    return streamAnswer(throttledEvents(said, fault.shape), [
+      ...headers,
+      'retry-after',
+      String(Math.ceil((fault.retryAfterMs ?? 1000) / 1000)),
+    ]);
   }
   // The text of a streamed response goes out five times: as deltas and in the four events that end it.
   const padding = operation === 'responses' ? Math.floor(paddingOf(fault) / 5) : paddingOf(fault);

@@ -1,13 +1,18 @@
 // What a simulated resource is told when it is started.
 
+import type { ProvisionedLimits } from './provisioned.ts';
+import type { QuotaLimits } from './quota.ts';
 import type { ServerCertificate } from './tls.ts';
 
-export interface DeploymentSpec {
+/** With `tpm`, `rpm` and how they are counted; all absent: unlimited. */
+export interface DeploymentSpec extends QuotaLimits {
   readonly model: string;
-  /** Tokens a minute; absent: unlimited. */
-  readonly tpm?: number;
-  /** Requests a minute; absent: unlimited. */
-  readonly rpm?: number;
+  /** Makes it a provisioned deployment (PTU), limited by this alone. */
+  readonly provisioned?: ProvisionedLimits;
+  /** Of a provisioned deployment: the one of this resource that answers what it refuses; wins over the request's header. */
+  readonly spilloverDeploymentName?: string;
+  /** A longer prompt is answered 400 `context_length_exceeded`; absent: unlimited. */
+  readonly contextTokens?: number;
 }
 
 export interface ResourceOptions {
@@ -15,8 +20,12 @@ export interface ResourceOptions {
   readonly deployments: Readonly<Record<string, DeploymentSpec>>;
   /** Accepted in `api-key` or as `Authorization: Bearer`. */
   readonly apiKey?: string;
+  /** Keys are answered 403 `AuthenticationTypeDisabled`, as with `disableLocalAuth`. */
+  readonly isKeyless?: boolean;
   /** Accepted as `Authorization: Bearer`. With neither this nor a key any credential is accepted, even none. */
   readonly bearerToken?: string;
+  /** For so long after the start the role of tokens is not yet known here: 401 `PermissionDenied`. */
+  readonly roleAfterMs?: number;
   /** Default 0: a free one. Always on 127.0.0.1. */
   readonly port?: number;
   /** With one it speaks TLS; see createAuthority in tls.ts. */

@@ -1,6 +1,9 @@
 // The ways a simulated resource can misbehave, each by a name. Tests script them as objects; the command line and the
 // control API write them as text, `name:argument:argument`.
 
+import { answerOddities, isAnswerOddity, isThrottleOddity, throttleOddities } from './oddities.ts';
+import type { AnswerOddity, ThrottleOddity } from './oddities.ts';
+
 export type Fault =
   | {
       readonly kind: 'status';
@@ -19,7 +22,11 @@ export type Fault =
       readonly headers?: Readonly<Record<string, string | undefined>>;
       readonly body?: ThrottleBody;
     }
-  | { readonly kind: 'throttle-in-stream'; readonly shape: ThrottleShape }
+  /** 429 whose wait is said in a way that was seen but is not documented. */
+  | { readonly kind: 'odd-throttle'; readonly oddity: ThrottleOddity; readonly retryAfterMs?: number }
+  /** The usual answer, its quota said in such a way. */
+  | { readonly kind: 'odd-headers'; readonly oddity: AnswerOddity }
+  | { readonly kind: 'throttle-in-stream'; readonly shape: ThrottleShape; readonly retryAfterMs?: number }
   /** The socket is destroyed as soon as the request's head was read; the body is not. */
   | { readonly kind: 'refuse' }
   /** The whole request is read, then the connection is reset (RST). */
@@ -36,13 +43,18 @@ export type Fault =
   | { readonly kind: 'missing-deployment' }
   | { readonly kind: 'operation-not-supported' }
   | { readonly kind: 'unauthorized' }
-  | { readonly kind: 'permission-denied' }
-  | { readonly kind: 'content-filter' }
+  | { readonly kind: 'permission-denied'; readonly status?: 401 | 403 }
+  /** 403 to every credential: a suspended resource. */
+  | { readonly kind: 'blocked' }
+  | { readonly kind: 'content-filter'; readonly variant?: FilterVariant }
+  | { readonly kind: 'context-too-long' }
   | { readonly kind: 'gzip' }
   | { readonly kind: 'large'; readonly bytes: number }
   | { readonly kind: 'early-answer'; readonly status: number };
 
 export type ThrottleBody = 'tokens' | 'requests' | 'capacity';
+/** How the filter answers: 400 in its first form, 400 in its newer one, or an answer that was cut short. */
+export type FilterVariant = 'prompt' | 'prompt-newer' | 'answer';
 export type ThrottleShape = 'error-event' | 'response-failed' | 'chat-error';
 
 /** How often at most a fault is scripted by one command. */
@@ -52,7 +64,9 @@ export const MAX_TIMES = 1000;
 export const faultForms: Readonly<Record<Fault['kind'], string>> = {
   status: 'status:503',
   throttle: 'throttle[:milliseconds[:tokens|requests|capacity]]',
-  'throttle-in-stream': 'throttle-in-stream[:error-event|response-failed|chat-error]',
+  'odd-throttle': `odd-throttle:${throttleOddities.join('|')}[:milliseconds]`,
+  'odd-headers': `odd-headers:${answerOddities.join('|')}`,
+  'throttle-in-stream': 'throttle-in-stream[:error-event|response-failed|chat-error[:milliseconds]]',
   refuse: 'refuse',
   'reset-before-headers': 'reset-before-headers',
   'reset-mid-stream': 'reset-mid-stream:chunks[:mid-event]',
@@ -64,8 +78,10 @@ export const faultForms: Readonly<Record<Fault['kind'], string>> = {
   'missing-deployment': 'missing-deployment',
   'operation-not-supported': 'operation-not-supported',
   unauthorized: 'unauthorized',
-  'permission-denied': 'permission-denied',
-  'content-filter': 'content-filter',
+  'permission-denied': 'permission-denied[:403]',
+  blocked: 'blocked',
+  'content-filter': 'content-filter[:prompt|prompt-newer|answer]',
+  'context-too-long': 'context-too-long',
   gzip: 'gzip',
   large: 'large:bytes',
   'early-answer': 'early-answer:413',
@@ -85,8 +101,8 @@ export function parseFault(text: string): Fault | undefined {
     case 'missing-deployment':
     case 'operation-not-supported':
     case 'unauthorized':
-    case 'permission-denied':
-    case 'content-filter':
+    case 'blocked':
+    case 'context-too-long':
     case 'gzip':
       return first === undefined ? { kind } : undefined;
     case 'status':
@@ -99,6 +115,14 @@ export function parseFault(text: string): Fault | undefined {
       return withNumber(first, second, (afterChunks) => ({ kind, afterChunks }));
     case 'large':
       return withNumber(first, second, (bytes) => ({ kind, bytes }));
+    case 'permission-denied':
+      return parsePermissionDenied(first, second);
+    case 'content-filter':
+      return parseContentFilter(first, second);
+    case 'odd-headers':
+      return first !== undefined && isAnswerOddity(first) && second === undefined ? { kind, oddity: first } : undefined;
+    case 'odd-throttle':
+      return parseOddThrottle(first, second);
     case 'throttle':
       return parseThrottle(first, second);
     case 'throttle-in-stream':
@@ -145,20 +169,41 @@ function parseThrottle(first: string | undefined, second: string | undefined): F
   }
 }
 
-function parseThrottleInStream(first: string | undefined, second: string | undefined): Fault | undefined {
-  if (second !== undefined) {
+function parseOddThrottle(first: string | undefined, second: string | undefined): Fault | undefined {
+  const retryAfterMs = wholeNumber(second);
+  if (first === undefined || !isThrottleOddity(first) || (second !== undefined && retryAfterMs === undefined)) {
     return undefined;
   }
-  switch (first) {
-    case undefined:
-      return { kind: 'throttle-in-stream', shape: 'error-event' };
-    case 'error-event':
-    case 'response-failed':
-    case 'chat-error':
-      return { kind: 'throttle-in-stream', shape: first };
-    default:
-      return undefined;
+  const kind = 'odd-throttle';
+  return retryAfterMs === undefined ? { kind, oddity: first } : { kind, oddity: first, retryAfterMs };
+}
+
+function parseThrottleInStream(first: string | undefined, second: string | undefined): Fault | undefined {
+  const shape = first ?? 'error-event';
+  const retryAfterMs = wholeNumber(second);
+  const isShape = shape === 'error-event' || shape === 'response-failed' || shape === 'chat-error';
+  if (!isShape || (second !== undefined && retryAfterMs === undefined)) {
+    return undefined;
   }
+  const kind = 'throttle-in-stream';
+  return retryAfterMs === undefined ? { kind, shape } : { kind, shape, retryAfterMs };
+}
+
+function parsePermissionDenied(first: string | undefined, second: string | undefined): Fault | undefined {
+  const kind = 'permission-denied';
+  if (first === undefined) {
+    return { kind };
+  }
+  return first === '403' && second === undefined ? { kind, status: 403 } : undefined;
+}
+
+function parseContentFilter(first: string | undefined, second: string | undefined): Fault | undefined {
+  const kind = 'content-filter';
+  if (first === undefined) {
+    return { kind };
+  }
+  const isVariant = first === 'prompt' || first === 'prompt-newer' || first === 'answer';
+  return isVariant && second === undefined ? { kind, variant: first } : undefined;
 }
 
 function parseStall(first: string | undefined, second: string | undefined): Fault | undefined {

@@ -33,8 +33,12 @@ export interface SimulatedResource {
   always(fault: Fault | undefined): void;
   /** 429 for that long with honest retry-after headers, for one deployment or for all. */
   throttle(ms: number, deployment?: string): void;
+  /** No more than so many tokens a minute for that long, as the platform does at times; of one deployment or of all. */
+  reduce(tpm: number, ms: number, deployment?: string): void;
+  /** 401 `PermissionDenied` to tokens for that long, as until a new role is known everywhere. */
+  withoutRole(ms: number): void;
   clearCalls(): void;
-  /** Forgets faults and throttles and starts every quota afresh. */
+  /** Forgets faults, throttles and reductions, gives the role and starts every quota afresh. */
   clearFaults(): void;
   /** From now on connections are refused; those that exist are destroyed. */
   stopListening(): Promise<void>;
@@ -52,10 +56,10 @@ const MAX_BODY_BYTES = 64 * 1024 * 1024;
 const KEEP_ALIVE_MS = 300_000;
 
 export async function startResource(options: ResourceOptions): Promise<SimulatedResource> {
-  const behaviour = new Behaviour();
+  const now = options.now ?? Date.now;
+  const behaviour = new Behaviour(now, options.roleAfterMs);
   const answering = new Answering(options, behaviour);
   const log = new CallLog();
-  const now = options.now ?? Date.now;
   const chunkDelayMs = options.chunkDelayMs ?? 0;
   let openRequests = 0;
 
@@ -123,7 +127,10 @@ export async function startResource(options: ResourceOptions): Promise<Simulated
   }
 
   function send(res: ServerResponse, answered: Answer, fault: Fault | undefined): void {
-    if (!res.destroyed) {
+    if (res.destroyed) {
+      answered.onEnd?.();
+    } else {
+      res.once('close', () => answered.onEnd?.());
       void deliver(res, answered, fault, chunkDelayMs); // deliver never rejects: a closed response ends it
     }
   }
@@ -163,6 +170,8 @@ export async function startResource(options: ResourceOptions): Promise<Simulated
     script: (...faults) => behaviour.script(faults),
     always: (fault) => behaviour.always(fault),
     throttle: (ms, deployment) => behaviour.throttle(now() + ms, deployment),
+    reduce: (tpm, ms, deployment) => behaviour.limits.reduce(tpm, now() + ms, deployment),
+    withoutRole: (ms) => behaviour.withoutRole(now() + ms),
     clearCalls: () => log.clear(),
     clearFaults: () => behaviour.clear(),
     stopListening: stop,

@@ -69,6 +69,11 @@ export function throttleHeaders({ retryAfterMs, limit, minuteEndsInMs = retryAft
   ];
 }
 
+/** How full a provisioned deployment is, in place of the x-ratelimit headers. */
+export function utilizationHeader(percent: number): HeaderList {
+  return ['azure-openai-deployment-utilization', `${percent}%`];
+}
+
 /** The list with some headers replaced, added or (undefined) taken away. */
 export function overrideHeaders(
   headers: HeaderList,
@@ -113,7 +118,25 @@ export const accessDenied = codeError(
   'Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an active subscription and use a correct regional API endpoint for your resource.',
 );
 
-export const permissionDenied = codeError(401, 'PermissionDenied', 'Principal does not have access to API/Operation.');
+export function permissionDenied(status = 401): ErrorReply {
+  return codeError(status, 'PermissionDenied', 'Principal does not have access to API/Operation.');
+}
+
+/** The role of the token's identity is missing, or not yet known to this resource. */
+export const roleMissing = codeError(
+  401,
+  'PermissionDenied',
+  'The principal `00000000-0000-0000-0000-000000000001` lacks the required data action `Microsoft.CognitiveServices/accounts/OpenAI/deployments/chat/completions/action` to perform `POST /openai/deployments/{deployment-id}/chat/completions` operation.',
+);
+
+export const keysDisabled = codeError(
+  403,
+  'AuthenticationTypeDisabled',
+  'Key based authentication is disabled for this resource.',
+);
+
+/** A suspended resource; the words are assumed. */
+export const temporarilyBlocked = codeError(403, '403', 'Access to this resource is temporarily blocked.');
 
 /** No source says which credential wins when both are sent, so sending both is an error here. */
 export const twoCredentials = codeError(
@@ -131,29 +154,47 @@ export const malformedForm = invalidRequest('Could not parse multipart form', nu
 
 export const bodyTooLarge = codeError(413, '413', 'Request body too large.');
 
-export const contentFiltered: ErrorReply = {
-  status: 400,
-  body: JSON.stringify({
-    error: {
-      message:
-        "The response was filtered due to the prompt triggering Azure OpenAI's content management policy. Please modify your prompt and retry.",
-      type: null,
-      param: 'prompt',
-      code: 'content_filter',
-      status: 400,
-      innererror: {
-        code: 'ResponsibleAIPolicyViolation',
-        content_filter_result: {
-          hate: { filtered: false, severity: 'safe' },
-          jailbreak: { filtered: false, detected: false },
-          self_harm: { filtered: false, severity: 'safe' },
-          sexual: { filtered: false, severity: 'safe' },
-          violence: { filtered: true, severity: 'medium' },
+export type FilterCode = 'ResponsibleAIPolicyViolation' | 'ContentFiltered';
+
+export function contentFiltered(code: FilterCode): ErrorReply {
+  return {
+    status: 400,
+    body: JSON.stringify({
+      error: {
+        message:
+          "The response was filtered due to the prompt triggering Azure OpenAI's content management policy. Please modify your prompt and retry.",
+        type: null,
+        param: 'prompt',
+        code: 'content_filter',
+        status: 400,
+        innererror: {
+          code,
+          content_filter_result: {
+            hate: { filtered: false, severity: 'safe' },
+            jailbreak: { filtered: false, detected: false },
+            self_harm: { filtered: false, severity: 'safe' },
+            sexual: { filtered: false, severity: 'safe' },
+            violence: { filtered: true, severity: 'medium' },
+          },
         },
       },
-    },
-  }),
-};
+    }),
+  };
+}
+
+export function contextTooLong(mostTokens: number, promptTokens: number): ErrorReply {
+  return {
+    status: 400,
+    body: JSON.stringify({
+      error: {
+        message: `This model's maximum context length is ${mostTokens} tokens. However, your messages resulted in ${promptTokens} tokens. Please reduce the length of the messages.`,
+        type: 'invalid_request_error',
+        param: 'messages',
+        code: 'context_length_exceeded',
+      },
+    }),
+  };
+}
 
 const notSupportedNames: Readonly<Record<Operation, string>> = {
   'chat-completions': 'chatCompletion',
