@@ -39,13 +39,20 @@ function replyTo(req: IncomingMessage, resource: SimulatedResource, snapshot: ()
       return throttle(resource, searchParams);
     case 'POST /simulator/fault':
       return fault(resource, searchParams);
+    case 'POST /simulator/limit':
+      return limit(resource, searchParams);
+    case 'POST /simulator/no-role':
+      return withoutRole(resource, searchParams);
     case 'POST /simulator/clear':
       resource.clearFaults();
       return { status: 200, body: { cleared: resource.name } };
     case 'GET /simulator/state':
       return { status: 200, body: state(resource, snapshot()) };
     default:
-      return refused(404, 'Known: POST throttle?ms=, POST fault?name=&times=, POST clear, GET state.');
+      return refused(
+        404,
+        'Known: POST throttle?ms=, POST limit?tpm=&ms=, POST no-role?ms=, POST fault?name=&times=, POST clear, GET state.',
+      );
   }
 }
 
@@ -57,6 +64,26 @@ function throttle(resource: SimulatedResource, query: URLSearchParams): Reply {
   const deployment = query.get('deployment');
   resource.throttle(ms, deployment ?? undefined);
   return { status: 200, body: { throttled: resource.name, ms, deployment: deployment ?? '*' } };
+}
+
+function limit(resource: SimulatedResource, query: URLSearchParams): Reply {
+  const tpm = wholeNumber(query.get('tpm'));
+  const ms = wholeNumber(query.get('ms'));
+  if (tpm === undefined || tpm < 1 || ms === undefined) {
+    return refused(400, 'tpm must be tokens a minute, at least 1, and ms a whole number, such as tpm=2000&ms=60000.');
+  }
+  const deployment = query.get('deployment');
+  resource.reduce(tpm, ms, deployment ?? undefined);
+  return { status: 200, body: { limited: resource.name, tpm, ms, deployment: deployment ?? '*' } };
+}
+
+function withoutRole(resource: SimulatedResource, query: URLSearchParams): Reply {
+  const ms = wholeNumber(query.get('ms'));
+  if (ms === undefined) {
+    return refused(400, 'ms must be a whole number of milliseconds, such as ms=30000.');
+  }
+  resource.withoutRole(ms);
+  return { status: 200, body: { withoutRole: resource.name, ms } };
 }
 
 function fault(resource: SimulatedResource, query: URLSearchParams): Reply {

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseCommand } from '../../simulator/command.ts';
 import { startResource } from '../../simulator/server.ts';
@@ -29,9 +32,24 @@ async function run(...args: string[]): Promise<{ readonly code: unknown; readonl
 
 describe('the simulator command line', () => {
   it('starts on port 8101 or another', () => {
-    assert.deepEqual(parseCommand([], names), { kind: 'start', port: 8101 });
-    assert.deepEqual(parseCommand(['--port', '9000'], names), { kind: 'start', port: 9000 });
-    assert.deepEqual(parseCommand(['--port=0'], names), { kind: 'start', port: 0 });
+    assert.deepEqual(parseCommand([], names), { kind: 'start', port: 8101, limits: {} });
+    assert.deepEqual(parseCommand(['--port', '9000'], names), { kind: 'start', port: 9000, limits: {} });
+    assert.deepEqual(parseCommand(['--port=0'], names), { kind: 'start', port: 0, limits: {} });
+  });
+
+  it('starts with other limits, other windows and TLS', () => {
+    const line = '--tpm 30000 --rpm 180 --window leaky --slices 1s,10s --phase 17s --tls ca.pem';
+    assert.deepEqual(parseCommand(line.split(' '), names), {
+      kind: 'start',
+      port: 8101,
+      limits: { tpm: 30_000, rpm: 180, window: 'leaky', requestSlicesMs: [1000, 10_000], phaseMs: 17_000 },
+      tlsFile: 'ca.pem',
+    });
+    assert.deepEqual(parseCommand(['--slices', 'none'], names), {
+      kind: 'start',
+      port: 8101,
+      limits: { requestSlicesMs: [] },
+    });
   });
 
   it('talks to the resource it names, on its port', () => {
@@ -46,6 +64,9 @@ describe('the simulator command line', () => {
     assert.equal(url('fault', 'openai2', 'status:503'), `POST ${base}:8102/simulator/fault?name=status%3A503&times=1`);
     assert.equal(url('fault', 'openai2', 'hang', '3'), `POST ${base}:8102/simulator/fault?name=hang&times=3`);
     assert.equal(url('fault', 'openai2', 'hang', 'always'), `POST ${base}:8102/simulator/fault?name=hang&times=always`);
+    assert.equal(url('no-role', 'openai1', '30s'), `POST ${base}:8101/simulator/no-role?ms=30000`);
+    assert.equal(url('limit', 'openai2', '2000tpm', '1m'), `POST ${base}:8102/simulator/limit?tpm=2000&ms=60000`);
+    assert.equal(url('clear', 'openai1', '--tls', 'ca.pem'), 'POST https://127.0.0.1:8101/simulator/clear');
     assert.equal(url('clear', 'openai1'), `POST ${base}:8101/simulator/clear`);
     assert.equal(url('state', 'openai1'), `GET ${base}:8101/simulator/state`);
   });
@@ -64,6 +85,19 @@ describe('the simulator command line', () => {
     'throttle openai1 soon',
     'throttle openai1 30s now',
     'throttle openai1 30s --port 0',
+    'throttle openai1 30s --tpm 100',
+    '--tpm none',
+    '--tpm 0',
+    '--rpm -1',
+    '--window round',
+    '--slices 2s',
+    '--phase 60s',
+    'limit openai1',
+    'limit openai1 2000tpm',
+    'limit openai1 2000 60s',
+    'limit openai1 0tpm 60s',
+    'limit openai1 2000tpm 60s now',
+    'no-role openai1',
     'fault openai1',
     'fault openai1 nonsense',
     'fault openai1 hang 0',
@@ -124,6 +158,24 @@ describe('the simulator command', () => {
       assert.equal((await ask(resource)).status, 503);
     } finally {
       await resource.close();
+    }
+  });
+
+  it('starts with TLS, writes what to trust, and is told what to do over TLS', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'simulator-'));
+    const tlsFile = join(folder, 'ca.pem');
+    const { child } = start('--port', '0', '--tls', tlsFile);
+    try {
+      const [text]: unknown[] = await once(child.stdout, 'data');
+      const [url = ''] = /https:\/\/127\.0\.0\.1:\d+/.exec(String(text)) ?? [];
+      const { code, out } = await run('state', 'openai1', '--port', new URL(url).port, '--tls', tlsFile);
+      assert.equal(code, 0);
+      assert.match(out, new RegExp(`^{"name":"openai1","url":"${url}"`));
+      assert.match(await readFile(tlsFile, 'utf8'), /^-----BEGIN CERTIFICATE-----/);
+    } finally {
+      child.kill();
+      await once(child, 'close');
+      await rm(folder, { recursive: true });
     }
   });
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { ask, jsonOf, messageOf, withResource } from './support.ts';
+import { ask, chatBody, jsonOf, messageOf, withResource } from './support.ts';
 import type { Question } from './support.ts';
 
 const post = (path: string): Question => ({ path: `/simulator/${path}`, body: '' });
@@ -26,6 +26,28 @@ describe('control API', () => {
       assert.equal((await ask(resource)).status, 200);
     }));
 
+  it('reduces the tokens a minute for so long', () => {
+    let now = 0;
+    return withResource({ deployments: { chat: { model: 'm', tpm: 6000 } }, now: () => now }, async (resource) => {
+      const question = { body: { ...chatBody, model: 'chat' } };
+      assert.equal((await ask(resource, post('limit?tpm=2000&ms=60000'))).status, 200);
+      assert.equal((await ask(resource, question)).headers['x-ratelimit-limit-tokens'], '2000');
+      now = 60_000;
+      assert.equal((await ask(resource, question)).headers['x-ratelimit-limit-tokens'], '6000');
+    });
+  });
+
+  it('takes the role from tokens for so long', () => {
+    let now = 0;
+    return withResource({ bearerToken: 'token', now: () => now }, async (resource) => {
+      const question = { headers: { authorization: 'Bearer token' } };
+      assert.equal((await ask(resource, post('no-role?ms=30000'))).status, 200);
+      assert.equal((await ask(resource, question)).status, 401);
+      now = 30_000;
+      assert.equal((await ask(resource, question)).status, 200);
+    });
+  });
+
   it('shows its state and does not count itself among the calls', () =>
     withResource({}, async (resource) => {
       await ask(resource, post('fault?name=hang'));
@@ -41,6 +63,8 @@ describe('control API', () => {
         calls: 0,
         openRequests: 0,
         scriptedFaults: [{ kind: 'hang' }],
+        reduced: {},
+        withoutRoleForMs: 0,
       });
       assert.equal(resource.calls.length, 0);
     }));
@@ -49,6 +73,11 @@ describe('control API', () => {
     'throttle',
     'throttle?ms=soon',
     'throttle?ms=-1',
+    'limit',
+    'limit?tpm=0&ms=1',
+    'limit?tpm=2000',
+    'no-role',
+    'no-role?ms=long',
     'fault',
     'fault?name=nonsense',
     'fault?name=hang&times=0',
