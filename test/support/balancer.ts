@@ -36,6 +36,7 @@ export interface BalancerSetup {
   /** More settings; undefined removes one. */
   readonly settings?: Readonly<Record<string, string | undefined>>;
   readonly clock?: () => number;
+  readonly wallClockMs?: () => number;
   /** Numbers in [0, 1); 0 by default, so that the first of equals is asked first. */
   readonly random?: () => number;
   readonly credential?: () => Promise<TokenCredential>;
@@ -78,11 +79,12 @@ export async function startBalancer(setup: BalancerSetup = {}): Promise<RunningB
       for (const tell of waiting) tell(told);
     },
   ]);
-  const { clock, random = () => 0, credential, handlerLimits, serverLimits } = setup;
+  const { clock, wallClockMs, random = () => 0, credential, handlerLimits, serverLimits } = setup;
   const balancer = compose(config, {
     observe,
     random,
     ...(clock === undefined ? {} : { clock }),
+    ...(wallClockMs === undefined ? {} : { wallClockMs }),
     ...(credential === undefined ? {} : { credential }),
     ...(handlerLimits === undefined ? {} : { handlerLimits }),
     ...(serverLimits === undefined ? {} : { serverLimits }),
