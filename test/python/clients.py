@@ -1,0 +1,129 @@
+"""Every way to point a client of the openai package at a target, and what lets one test drive both styles."""
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from openai import AsyncAzureOpenAI, AsyncOpenAI, AsyncStream, AzureOpenAI, OpenAI, Stream
+
+from stage import Scene, Target
+
+T = TypeVar("T")
+
+Client = OpenAI | AsyncOpenAI
+
+API_VERSION = "2024-10-21"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One client class, one base URL, one kind of credential, one target. No retries, so that nothing is hidden."""
+
+    target: str
+    name: str
+    make: Callable[[Target], Client]
+
+    def __str__(self) -> str:
+        return f"{self.target}-{self.name}"
+
+    @property
+    def is_v1(self) -> bool:
+        """Whether the resource is asked on /openai/v1."""
+        return self.name.startswith("openai")
+
+    @property
+    def is_async(self) -> bool:
+        return self.name.endswith("-async")
+
+    def client(self, scene: Scene) -> Client:
+        return self.make(scene.target(self.target))
+
+
+def _openai(path: str) -> list[Callable[[Target], Client]]:
+    return [
+        lambda target: OpenAI(base_url=target.url + path, api_key=target.key, max_retries=0),
+        lambda target: AsyncOpenAI(base_url=target.url + path, api_key=target.key, max_retries=0),
+    ]
+
+
+def _openai_with_token(path: str) -> list[Callable[[Target], Client]]:
+    def provided(target: Target) -> Callable[[], Awaitable[str]]:
+        async def provide() -> str:
+            return target.token
+
+        return provide
+
+    return [
+        lambda target: OpenAI(base_url=target.url + path, api_key=lambda: target.token, max_retries=0),
+        lambda target: AsyncOpenAI(base_url=target.url + path, api_key=provided(target), max_retries=0),
+    ]
+
+
+def _azure_with_key() -> list[Callable[[Target], Client]]:
+    def azure(target: Target) -> dict[str, Any]:
+        return {"azure_endpoint": target.url, "api_key": target.key, "api_version": API_VERSION, "max_retries": 0}
+
+    return [lambda target: AzureOpenAI(**azure(target)), lambda target: AsyncAzureOpenAI(**azure(target))]
+
+
+def _azure_with_token() -> list[Callable[[Target], Client]]:
+    def azure(target: Target) -> dict[str, Any]:
+        return {
+            "azure_endpoint": target.url,
+            "azure_ad_token_provider": lambda: target.token,
+            "api_version": API_VERSION,
+            "max_retries": 0,
+        }
+
+    return [lambda target: AzureOpenAI(**azure(target)), lambda target: AsyncAzureOpenAI(**azure(target))]
+
+
+def _ways(target: str, name: str, makes: list[Callable[[Target], Client]]) -> list[Way]:
+    return [Way(target, f"{name}-{style}", make) for style, make in zip(("sync", "async"), makes, strict=True)]
+
+
+BALANCER_WAYS = [
+    *_ways("balancer", "openai-bare", _openai("")),
+    *_ways("balancer", "openai-v1", _openai("/v1")),
+    *_ways("balancer", "openai-openai-v1", _openai("/openai/v1")),
+    *_ways("balancer", "openai-token", _openai_with_token("/openai/v1")),
+    *_ways("balancer", "azure-key", _azure_with_key()),
+    *_ways("balancer", "azure-token", _azure_with_token()),
+]
+
+SIMULATOR_WAYS = [
+    *_ways("simulator", "openai-openai-v1", _openai("/openai/v1")),
+    *_ways("simulator", "openai-token", _openai_with_token("/openai/v1")),
+    *_ways("simulator", "azure-key", _azure_with_key()),
+    *_ways("simulator", "azure-token", _azure_with_token()),
+]
+
+WAYS = [*SIMULATOR_WAYS, *BALANCER_WAYS]
+
+
+async def settled(value: T | Awaitable[T]) -> T:
+    """What a synchronous client returned, or what an asynchronous one will."""
+    return await value if inspect.isawaitable(value) else value
+
+
+async def each(stream: Stream[T] | AsyncStream[T] | Iterable[T] | AsyncIterator[T]) -> AsyncIterator[T]:
+    """The items of a stream, by `for` or by `async for`."""
+    if isinstance(stream, Iterable | Iterator):
+        for item in stream:
+            yield item
+    else:
+        async for item in stream:
+            yield item
+
+
+@asynccontextmanager
+async def entered(manager: AbstractContextManager[Any] | AbstractAsyncContextManager[Any]) -> AsyncIterator[Any]:
+    """Inside `with` or `async with`."""
+    if isinstance(manager, AbstractContextManager):
+        with manager as value:
+            yield value
+    else:
+        async with manager as value:
+            yield value

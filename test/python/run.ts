@@ -1,0 +1,38 @@
+/**
+ * `npm run test:python`: the openai package from PyPI against the simulator, and against the balancer in front of it,
+ * both in this process. Arguments go to pytest: `npm run test:python -- -k streams`. Exits with its exit code.
+ */
+import { FOLDER, MissingPythonError, preparePython, run } from './environment.ts';
+import { openStage } from './stage.ts';
+
+const LINT_WITHIN_MS = 60_000;
+const TESTS_WITHIN_MS = 300_000;
+
+async function main(): Promise<number> {
+  const python = await preparePython();
+  const { PATH } = process.env;
+  // Nothing else of this process's environment: no OPENAI_API_KEY, no proxy.
+  const env = { PATH, PYTHONDONTWRITEBYTECODE: '1' };
+  for (const check of [
+    ['check', '--quiet', '--output-format', 'concise'],
+    ['format', '--check', '--quiet'],
+  ]) {
+    const failed = await run(python, ['-m', 'ruff', ...check, FOLDER], { env, withinMs: LINT_WITHIN_MS });
+    if (failed !== 0) return failed;
+  }
+  const stage = await openStage();
+  try {
+    const args = ['-m', 'pytest', '--quiet', ...process.argv.slice(2)];
+    return await run(python, args, { env: { ...env, STAGE_URL: stage.url }, withinMs: TESTS_WITHIN_MS });
+  } finally {
+    await stage.close();
+  }
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  if (!(error instanceof MissingPythonError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = 1;
+}
