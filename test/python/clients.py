@@ -1,10 +1,9 @@
 """Every way to point a client of the openai package at a target, and what lets one test drive both styles."""
 
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AsyncStream, AzureOpenAI, OpenAI, Stream
 
@@ -93,6 +92,9 @@ BALANCER_WAYS = [
     *_ways("balancer", "azure-token", _azure_with_token()),
 ]
 
+# For what does not depend on the path or on the credential.
+TYPICAL_WAYS = [way for way in BALANCER_WAYS if way.name.startswith(("openai-v1", "azure-token"))]
+
 SIMULATOR_WAYS = [
     *_ways("simulator", "openai-openai-v1", _openai("/openai/v1")),
     *_ways("simulator", "openai-token", _openai_with_token("/openai/v1")),
@@ -103,18 +105,22 @@ SIMULATOR_WAYS = [
 WAYS = [*SIMULATOR_WAYS, *BALANCER_WAYS]
 
 
-async def settled(value: T | Awaitable[T]) -> T:
+@overload
+async def settled(value: Stream[T] | Awaitable[AsyncStream[T]]) -> Stream[T] | AsyncStream[T]: ...
+@overload
+async def settled(value: T | Awaitable[T]) -> T: ...
+async def settled(value: object) -> object:
     """What a synchronous client returned, or what an asynchronous one will."""
-    return await value if inspect.isawaitable(value) else value
+    return await value if isinstance(value, Awaitable) else value
 
 
-async def each(stream: Stream[T] | AsyncStream[T] | Iterable[T] | AsyncIterator[T]) -> AsyncIterator[T]:
-    """The items of a stream, by `for` or by `async for`."""
-    if isinstance(stream, Iterable | Iterator):
-        for item in stream:
+async def each(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    """The items of a stream or of a list, by `for` or by `async for`."""
+    if isinstance(items, AsyncIterable):
+        async for item in items:
             yield item
     else:
-        async for item in stream:
+        for item in items:
             yield item
 
 

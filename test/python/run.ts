@@ -5,7 +5,12 @@
 import { FOLDER, MissingPythonError, preparePython, run } from './environment.ts';
 import { openStage } from './stage.ts';
 
-const LINT_WITHIN_MS = 60_000;
+const CHECKS: readonly (readonly string[])[] = [
+  ['ruff', 'check', '--quiet', '--output-format', 'concise', FOLDER],
+  ['ruff', 'format', '--check', '--quiet', FOLDER],
+  ['mypy', '--no-error-summary', FOLDER],
+];
+const CHECK_WITHIN_MS = 120_000;
 const TESTS_WITHIN_MS = 300_000;
 
 async function main(): Promise<number> {
@@ -13,11 +18,8 @@ async function main(): Promise<number> {
   const { PATH } = process.env;
   // Nothing else of this process's environment: no OPENAI_API_KEY, no proxy.
   const env = { PATH, PYTHONDONTWRITEBYTECODE: '1' };
-  for (const check of [
-    ['check', '--quiet', '--output-format', 'concise'],
-    ['format', '--check', '--quiet'],
-  ]) {
-    const failed = await run(python, ['-m', 'ruff', ...check, FOLDER], { env, withinMs: LINT_WITHIN_MS });
+  for (const check of CHECKS) {
+    const failed = await run(python, ['-m', ...check], { env, withinMs: CHECK_WITHIN_MS });
     if (failed !== 0) return failed;
   }
   const stage = await openStage();

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from openai import AsyncAzureOpenAI, AzureOpenAI
 
-from asking import EMBEDDING_MODEL, MODEL, QUESTION, answer_of, chat, chat_streamed
+from asking import EMBEDDING_MODEL, MESSAGES, MODEL, QUESTION, answer_of, chat, chat_streamed
 from clients import API_VERSION, Client, Way, each, entered, settled
 from stage import Scene
 
@@ -27,9 +27,7 @@ def nothing_is_left(scene: Scene) -> Iterator[None]:
 
 
 async def test_chat_completion(client: Client) -> None:
-    completion = await settled(
-        client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": QUESTION}])
-    )
+    completion = await settled(client.chat.completions.create(model=MODEL, messages=MESSAGES))
     assert completion.choices[0].message.content == ANSWER
     assert completion.choices[0].finish_reason == "stop"
     assert completion.model == MODEL
@@ -38,9 +36,7 @@ async def test_chat_completion(client: Client) -> None:
 
 
 async def test_chat_completion_streamed(client: Client) -> None:
-    stream = await settled(
-        client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": QUESTION}], stream=True)
-    )
+    stream = await settled(client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True))
     chunks = [chunk async for chunk in each(stream)]
     deltas = [choice.delta.content or "" for chunk in chunks for choice in chunk.choices]
     assert "".join(deltas) == ANSWER
@@ -53,7 +49,7 @@ async def test_chat_completion_streamed_with_its_usage_in_a_last_chunk(client: C
     stream = await settled(
         client.chat.completions.create(
             model=MODEL,
-            messages=[{"role": "user", "content": QUESTION}],
+            messages=MESSAGES,
             stream=True,
             stream_options={"include_usage": True},
         )
@@ -66,16 +62,13 @@ async def test_chat_completion_streamed_with_its_usage_in_a_last_chunk(client: C
 
 
 async def test_a_chat_stream_of_azure_begins_with_the_filter_results_of_the_prompt(client: Client, way: Way) -> None:
-    stream = await settled(
-        client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": QUESTION}], stream=True)
-    )
+    stream = await settled(client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True))
     first, *_ = [chunk async for chunk in each(stream)]
     assert ("prompt_filter_results" in (first.model_extra or {})) == (not way.is_v1)
 
 
 async def test_chat_stream_manager_accumulates_the_answer(client: Client) -> None:
-    messages = [{"role": "user", "content": QUESTION}]
-    async with entered(client.chat.completions.stream(model=MODEL, messages=messages)) as stream:
+    async with entered(client.chat.completions.stream(model=MODEL, messages=MESSAGES)) as stream:
         completion = await settled(stream.get_final_completion())
     assert completion.choices[0].message.content == ANSWER
 
@@ -88,8 +81,9 @@ async def test_completion(client: Client) -> None:
 
 
 async def test_completion_streamed_with_its_usage_in_a_last_chunk(client: Client) -> None:
-    options = {"include_usage": True}
-    stream = await settled(client.completions.create(model=MODEL, prompt=QUESTION, stream=True, stream_options=options))
+    stream = await settled(
+        client.completions.create(model=MODEL, prompt=QUESTION, stream=True, stream_options={"include_usage": True})
+    )
     *before, last = [chunk async for chunk in each(stream)]
     assert all(chunk.usage is None for chunk in before)
     assert last.choices == []
@@ -130,8 +124,9 @@ async def test_response(client: Client) -> None:
 
 
 async def test_response_streamed_in_events_numbered_in_order(client: Client) -> None:
-    messages = [{"role": "user", "content": QUESTION}]
-    stream = await settled(client.responses.create(model=MODEL, input=messages, store=False, stream=True))
+    stream = await settled(
+        client.responses.create(model=MODEL, input=[{"role": "user", "content": QUESTION}], store=False, stream=True)
+    )
     events = [event async for event in each(stream)]
     assert [event.sequence_number for event in events] == list(range(len(events)))
     assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == ANSWER

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, Stream
 
-from asking import MODEL, QUESTION, answer_of, chat, chat_streamed
+from asking import MESSAGES, MODEL, answer_of, chat, chat_streamed
 from clients import BALANCER_WAYS, Client, each, settled
 from stage import Scene
 
@@ -29,13 +29,14 @@ async def test_fifty_chats_at_once_are_all_answered(scene: Scene) -> None:
 @pytest.mark.parametrize("way", BALANCER_WAYS, ids=str)
 async def test_a_stream_that_is_closed_half_way_leaves_nothing_behind(client: Client, scene: Scene) -> None:
     scene.resources[0].fault("stall:6")
-    stream = await settled(
-        client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": QUESTION}], stream=True)
-    )
+    stream = await settled(client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True))
     async for chunk in each(stream):
         if any(choice.delta.content for choice in chunk.choices):
             break
-    await settled(stream.close())
+    if isinstance(stream, Stream):
+        stream.close()
+    else:
+        await stream.close()
     assert [(request.status, request.ending) for request in scene.finished()] == [(200, "abandoned")]
     status = scene.status()
     assert (status["requestsInFlight"], status["bytesBuffered"]) == (0, 0)
