@@ -78,6 +78,34 @@ describe('a caller who leaves', () => {
     });
   }
 
+  // The openai package from PyPI closes its connection at `[DONE]`, without a look at the end of the HTTP body.
+  for (const lineEnd of ['LF', 'CRLF'] as const) {
+    it(`is told of as delivered when it leaves after the last event of a stream (${lineEnd})`, async () => {
+      let upstream: HeldUpstream | undefined;
+      let alone: RunningBalancer | undefined;
+      try {
+        upstream = await startHeldUpstream();
+        alone = await startBalancer({ backends: 0, settings: behind(upstream.url) });
+        const finished = alone.event('request-finished');
+        const opening = open(alone.url + PATH, { body: chat({ stream: true }) });
+        const held = await upstream.next();
+        const events = 'data: {"choices":[]}\n\ndata: [DONE]\n\n';
+        held.res.writeHead(200, { 'content-type': 'text/event-stream' });
+        held.res.write(lineEnd === 'LF' ? events : events.replaceAll('\n', '\r\n'));
+        const reading = await opening;
+        await reading.came((text) => text.trimEnd().endsWith('data: [DONE]'));
+        reading.leave();
+        const { ending, status } = await finished;
+        assert.deepEqual({ ending, status }, { ending: 'delivered', status: 200 });
+        await until(() => held.res.closed);
+        alone.assertIdle();
+      } finally {
+        await alone?.close();
+        await upstream?.close();
+      }
+    });
+  }
+
   it('cancels the second attempt and leaves the first one’s blame as it is', async () => {
     running.resources[0]?.script({ kind: 'throttle', retryAfterMs: 60_000 });
     running.resources[1]?.script({ kind: 'hang' });

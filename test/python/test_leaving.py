@@ -27,6 +27,16 @@ async def test_fifty_chats_at_once_are_all_answered(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("way", BALANCER_WAYS, ids=str)
+async def test_a_stream_read_to_its_last_event_is_delivered_though_the_end_of_its_body_is_late(
+    client: Client, scene: Scene
+) -> None:
+    # The package closes the connection at `[DONE]`.
+    scene.resources[0].fault("stall:100")
+    assert await chat_streamed(client, []) == answer_of("openai1")
+    assert [(request.status, request.ending) for request in scene.finished()] == [(200, "delivered")]
+
+
+@pytest.mark.parametrize("way", BALANCER_WAYS, ids=str)
 async def test_a_stream_that_is_closed_half_way_leaves_nothing_behind(client: Client, scene: Scene) -> None:
     scene.resources[0].fault("stall:6")
     stream = await settled(client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True))

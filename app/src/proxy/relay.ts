@@ -7,7 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Outcome } from '../balancer/outcome.ts';
 import { callerHeaders } from './headers.ts';
 import { errorEvent, type ErrorCode } from './proxy-error.ts';
-import { completeEventsLength, isEventStream, KEEP_ALIVE } from './sse.ts';
+import { completeEventsLength, endsWithDone, isEventStream, KEEP_ALIVE } from './sse.ts';
 
 /** What is given: an upstream answer, or one that was kept. `body` is absent when `held` is all of it. */
 export interface Relayed {
@@ -108,6 +108,8 @@ class RelayedStream {
   private isAtBoundary = true;
   /** Of an event that goes out in parts: the last bytes that did, for its blank line may be cut in two. */
   private lastBytes = NOTHING;
+  /** The caller has the last event; only the end of the body is missing. */
+  private isDone = false;
   private isPaused = false;
   private movedAt: number;
   private wroteAt: number;
@@ -152,7 +154,9 @@ class RelayedStream {
     if (ready === 0) return;
     this.isAtBoundary = ready === toBoundary;
     this.lastBytes = this.isAtBoundary ? NOTHING : Buffer.from(bytes.subarray(-BLANK_LINE_REACH));
-    this.write(ready === bytes.length ? bytes : bytes.subarray(0, ready));
+    const events = ready === bytes.length ? bytes : bytes.subarray(0, ready);
+    this.isDone = this.isAtBoundary && endsWithDone(events);
+    this.write(events);
   }
 
   private write(bytes: Buffer): void {
@@ -169,11 +173,11 @@ class RelayedStream {
   };
 
   private readonly onEnd = (): void => {
-    const { res, status } = this.parts;
+    const { res } = this.parts;
     // The last event of some backends lacks its blank line.
     if (this.tail === undefined) res.end();
     else res.end(this.tail);
-    this.finish({ kind: status < 400 ? 'served' : 'refused', status });
+    this.finish(this.whole());
   };
 
   /** `close` without `end`: the upstream broke. */
@@ -185,7 +189,8 @@ class RelayedStream {
   private readonly onAbort = (): void => {
     const reason: unknown = this.parts.signal.reason;
     if (reason instanceof StreamEnd) this.breakOff(reason.code, reason.message);
-    this.finish({ kind: 'abandoned' });
+    // The openai package for Python closes its connection at `[DONE]`, whether or not the body's end has come.
+    this.finish(this.isDone ? this.whole() : { kind: 'abandoned' });
     this.parts.body.destroy();
   };
 
@@ -218,6 +223,11 @@ class RelayedStream {
     if (isEvents) res.write(`${this.isAtBoundary ? '' : '\n\n'}${errorEvent({ code, message })}`);
     const { socket } = res;
     socket?.destroySoon();
+  }
+
+  private whole(): Outcome {
+    const { status } = this.parts;
+    return { kind: status < 400 ? 'served' : 'refused', status };
   }
 
   private finish(outcome: Outcome): void {

@@ -8,6 +8,9 @@ export const KEEP_ALIVE = Buffer.from(': keep-alive\n');
 
 const LF = 0x0a;
 const CR = 0x0d;
+/** What chat and completion streams say last. Responses say `response.completed`, and their readers wait for the end. */
+const DONE = Buffer.from('data: [DONE]');
+const DONE_LAST_BYTE = 0x5d;
 
 /** True for server-sent events that can be read: a compressed stream is opaque, like a body of whatever other type. */
 export function isEventStream(header: (name: string) => string | undefined): boolean {
@@ -26,4 +29,12 @@ export function completeEventsLength(bytes: Buffer): number {
     from = lf - 1;
   }
   return 0;
+}
+
+/** True when the last of these complete events is `[DONE]`, after which nothing comes. */
+export function endsWithDone(events: Buffer): boolean {
+  let end = events.length;
+  while (end > 0 && (events[end - 1] === LF || events[end - 1] === CR)) end -= 1;
+  if (events[end - 1] !== DONE_LAST_BYTE) return false;
+  return events.subarray(Math.max(0, end - DONE.length), end).equals(DONE);
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
-import { completeEventsLength, isEventStream, KEEP_ALIVE } from '../../../app/src/proxy/sse.ts';
+import { completeEventsLength, endsWithDone, isEventStream, KEEP_ALIVE } from '../../../app/src/proxy/sse.ts';
 
 function isStream(headers: Readonly<Record<string, string>>): boolean {
   return isEventStream((name) => headers[name]);
@@ -121,4 +121,23 @@ describe('sse: where the last complete event ends', () => {
     assert.equal(KEEP_ALIVE.toString(), ': keep-alive\n');
     assert.equal(completeEventsLength(KEEP_ALIVE), 0);
   });
+});
+
+describe('sse: the last event of a stream', () => {
+  const cases: readonly (readonly [string, boolean])[] = [
+    ['data: [DONE]\n\n', true],
+    ['data: [DONE]\r\n\r\n', true],
+    ['data: 1\n\ndata: [DONE]\n\n', true],
+    ['data: [DONE]\n\ndata: 1\n\n', false],
+    ['data: {"choices":[]}\n\n', false],
+    ['data: [1]\n\n', false],
+    ['[DONE]\n\n', false],
+    ['\n\n', false],
+    ['', false],
+  ];
+  for (const [text, isDone] of cases) {
+    it(`${isDone ? 'has come with' : 'has not come with'} ${JSON.stringify(text)}`, () => {
+      assert.equal(endsWithDone(Buffer.from(text)), isDone);
+    });
+  }
 });
