@@ -15,10 +15,13 @@ Client = OpenAI | AsyncOpenAI
 
 API_VERSION = "2024-10-21"
 
+# No retries, so that nothing is hidden; and nothing is waited for until the package's own ten minutes are over.
+PLAIN: dict[str, Any] = {"max_retries": 0, "timeout": 20}
+
 
 @dataclass(frozen=True)
 class Way:
-    """One client class, one base URL, one kind of credential, one target. No retries, so that nothing is hidden."""
+    """One client class, one base URL, one kind of credential, one target."""
 
     target: str
     name: str
@@ -42,8 +45,8 @@ class Way:
 
 def _openai(path: str) -> list[Callable[[Target], Client]]:
     return [
-        lambda target: OpenAI(base_url=target.url + path, api_key=target.key, max_retries=0),
-        lambda target: AsyncOpenAI(base_url=target.url + path, api_key=target.key, max_retries=0),
+        lambda target: OpenAI(base_url=target.url + path, api_key=target.key, **PLAIN),
+        lambda target: AsyncOpenAI(base_url=target.url + path, api_key=target.key, **PLAIN),
     ]
 
 
@@ -55,14 +58,14 @@ def _openai_with_token(path: str) -> list[Callable[[Target], Client]]:
         return provide
 
     return [
-        lambda target: OpenAI(base_url=target.url + path, api_key=lambda: target.token, max_retries=0),
-        lambda target: AsyncOpenAI(base_url=target.url + path, api_key=provided(target), max_retries=0),
+        lambda target: OpenAI(base_url=target.url + path, api_key=lambda: target.token, **PLAIN),
+        lambda target: AsyncOpenAI(base_url=target.url + path, api_key=provided(target), **PLAIN),
     ]
 
 
 def _azure_with_key() -> list[Callable[[Target], Client]]:
     def azure(target: Target) -> dict[str, Any]:
-        return {"azure_endpoint": target.url, "api_key": target.key, "api_version": API_VERSION, "max_retries": 0}
+        return {"azure_endpoint": target.url, "api_key": target.key, "api_version": API_VERSION, **PLAIN}
 
     return [lambda target: AzureOpenAI(**azure(target)), lambda target: AsyncAzureOpenAI(**azure(target))]
 
@@ -73,7 +76,7 @@ def _azure_with_token() -> list[Callable[[Target], Client]]:
             "azure_endpoint": target.url,
             "azure_ad_token_provider": lambda: target.token,
             "api_version": API_VERSION,
-            "max_retries": 0,
+            **PLAIN,
         }
 
     return [lambda target: AzureOpenAI(**azure(target)), lambda target: AsyncAzureOpenAI(**azure(target))]

@@ -8,7 +8,7 @@ import pytest
 from openai import AsyncAzureOpenAI, AzureOpenAI
 
 from asking import EMBEDDING_MODEL, MESSAGES, MODEL, QUESTION, answer_of, chat, chat_streamed
-from clients import API_VERSION, Client, Way, each, entered, settled
+from clients import API_VERSION, PLAIN, Client, Way, each, entered, settled
 from stage import Scene
 
 pytestmark = pytest.mark.anyio
@@ -208,7 +208,7 @@ async def test_a_client_of_one_deployment_gets_its_answers_too(scene: Scene, way
         azure_deployment=MODEL,
         api_key=target.key,
         api_version=API_VERSION,
-        max_retries=0,
+        **PLAIN,
     )
     assert await chat(client) == ANSWER
     assert await chat_streamed(client, []) == ANSWER

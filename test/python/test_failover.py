@@ -102,8 +102,15 @@ async def test_when_all_throttle_the_error_says_the_earliest_recovery(client: Cl
     assert scene.calls == [1, 1, 1]
 
 
-# The package itself would wait up to two minutes for what it is told.
-async def test_the_package_does_not_retry_what_recovers_in_more_than_a_minute(client: Client, scene: Scene) -> None:
+# The package itself would sleep for up to two minutes.
+async def test_the_package_does_not_retry_what_recovers_in_more_than_a_minute(
+    client: Client, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(seconds: float) -> None:
+        pytest.fail(f"it sleeps for {seconds} s")
+
+    monkeypatch.setattr("time.sleep", refuse)
+    monkeypatch.setattr("anyio.sleep", refuse)
     scene.fault("throttle:90000", "always")
     with pytest.raises(RateLimitError) as raised:
         await chat(client.with_options(max_retries=2))

@@ -6,7 +6,7 @@ import pytest
 from openai import AsyncOpenAI, Stream
 
 from asking import MESSAGES, MODEL, answer_of, chat, chat_streamed
-from clients import BALANCER_WAYS, Client, each, settled
+from clients import BALANCER_WAYS, PLAIN, Client, each, settled
 from stage import Scene
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +19,7 @@ ASYNC_WAYS = [way for way in BALANCER_WAYS if way.is_async]
 async def test_fifty_chats_at_once_are_all_answered(scene: Scene) -> None:
     scene.resources[0].fault("throttle:50000", 5)
     url = f"{scene.balancer.url}/v1"
-    async with AsyncOpenAI(base_url=url, api_key=scene.balancer.key, max_retries=0) as client:
+    async with AsyncOpenAI(base_url=url, api_key=scene.balancer.key, **PLAIN) as client:
         whole = await asyncio.gather(*(chat(client) for _ in range(CROWD)))
         streamed = await asyncio.gather(*(chat_streamed(client, []) for _ in range(CROWD)))
     assert {*whole, *streamed} <= {answer_of(resource.name) for resource in scene.resources}
