@@ -4,22 +4,44 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { modelList, modelObject } from './answers.ts';
 import type { Behaviour } from './behaviour.ts';
+import type { BatchOperation } from './batch-lines.ts';
 import { checkCredentials } from './credentials.ts';
-import { cutInHalf, errorAnswer, jsonAnswer } from './deliver.ts';
-import type { Answer, WholeAnswer } from './deliver.ts';
-import { isJsonObject, textIn } from './json.ts';
+import { errorAnswer, jsonAnswer } from './deliver.ts';
+import type { Answer } from './deliver.ts';
+import {
+  asked,
+  failedAnswer,
+  isSpillable,
+  missingDeployment,
+  scriptedThrottle,
+  throttledAnswer,
+  withHeaders,
+} from './failing.ts';
+import { parseJson, textIn } from './json.ts';
 import type { JsonObject } from './json.ts';
-import { isFormOperation, isStreamed, jsonContent, modelAnswer, modelIn, promptTokensOf, tokensOf } from './model.ts';
+import {
+  isFormOperation,
+  isStreamed,
+  jsonContent,
+  modelIn,
+  otherAnswer,
+  promptTokensOf,
+  textAnswer,
+  tokensOf,
+} from './model.ts';
 import type { Content, FormOperation } from './model.ts';
 import { readForm } from './multipart.ts';
-import { oddAnswer, oddThrottle } from './oddities.ts';
-import type { Overrides } from './oddities.ts';
+import { StoredObjects } from './objects.ts';
+import { oddAnswer } from './oddities.ts';
 import type { DeploymentSpec, ResourceOptions } from './options.ts';
+import { PromptCache } from './prompt-cache.ts';
+import { refusalOf } from './refusal.ts';
 import { findRoute } from './routes.ts';
-import type { Operation, Route } from './routes.ts';
+import type { Generation, Operation, Route } from './routes.ts';
+import { outputTokensOf, sayingOf } from './saying.ts';
 import type { Fault } from './scenario.ts';
 import * as wire from './wire.ts';
-import type { ErrorReply, HeaderList, Throttled } from './wire.ts';
+import type { ErrorReply, HeaderList } from './wire.ts';
 
 export interface ArrivedRequest {
   readonly method: string;
@@ -31,9 +53,26 @@ export interface ArrivedRequest {
 
 type OperationRoute = Extract<Route, { kind: 'operation' }>;
 
+interface Found {
+  readonly content: Content;
+  /** Why what it refers to cannot be had. */
+  readonly refused?: ErrorReply;
+}
+
+interface Admitted {
+  readonly deployment: DeploymentSpec;
+  readonly now: number;
+  readonly fault: Fault | undefined;
+  /** Of the request's body. */
+  readonly bytes: number;
+  /** Of the prompt's tokens. */
+  readonly cachedTokens: number;
+  readonly headers: HeaderList;
+}
+
 const DEFAULT_REGION = 'Sweden Central';
 const DEFAULT_ANSWER_TOKENS = 8;
-const DEFAULT_RETRY_AFTER_MS = 1000;
+const DEFAULT_JOB_STEP_MS = 1000;
 
 export class Answering {
   private readonly options: ResourceOptions;
@@ -42,6 +81,8 @@ export class Answering {
   private readonly answerTokens: number;
   private readonly models: readonly string[];
   private readonly idPrefix: string;
+  private readonly promptCache = new PromptCache();
+  private readonly objects: StoredObjects;
   private answered = 0;
 
   constructor(options: ResourceOptions, behaviour: Behaviour) {
@@ -51,6 +92,14 @@ export class Answering {
     this.answerTokens = Math.max(1, options.answerTokens ?? DEFAULT_ANSWER_TOKENS);
     this.models = [...new Set(Object.values(options.deployments).map((deployment) => deployment.model))];
     this.idPrefix = `${options.name}-${Date.now().toString(36)}`;
+    this.objects = new StoredObjects({
+      resourceName: options.name,
+      stepMs: options.jobStepMs ?? DEFAULT_JOB_STEP_MS,
+      now: this.now,
+      nextId: () => this.nextId(),
+      run: (operation, json, generation) => this.batchLine(operation, json, generation),
+      hasDeployment: (name) => this.deployment(name) !== undefined,
+    });
   }
 
   answer(request: ArrivedRequest): Answer | Promise<Answer> {
@@ -67,17 +116,30 @@ export class Answering {
 
   private directAnswer(route: Route, request: ArrivedRequest, base: HeaderList): Answer | Promise<Answer> {
     const { fault } = request;
-    const failed = fault === undefined ? undefined : this.failedAnswer(fault, route, request.body, base);
+    const failed =
+      fault === undefined
+        ? undefined
+        : failedAnswer(
+            fault,
+            { route, now: this.now(), deployment: () => this.deploymentAsked(route, request.body) },
+            base,
+          );
     if (failed !== undefined) {
       return failed;
     }
     switch (route.kind) {
       case 'not-found':
-        return errorAnswer(wire.resourceNotFound, base);
+        // Nothing is upgraded to a WebSocket, and a caller that wanted one has no use for the connection.
+        return errorAnswer(
+          wire.resourceNotFound,
+          request.headers.upgrade === undefined ? base : [...base, 'connection', 'close'],
+        );
       case 'dated-v1':
         return errorAnswer(wire.datedV1, base);
       case 'models':
         return this.modelsAnswer(route.id, base);
+      case 'object':
+        return this.objects.answer(route, request, base);
       case 'operation':
         return this.operationAnswer(route, request, base);
       default:
@@ -127,51 +189,6 @@ export class Answering {
     return wire.baseHeaders(this.options.region ?? DEFAULT_REGION, typeof sent === 'string' ? sent : undefined);
   }
 
-  /** The error a scripted fault puts in place of the answer; undefined when it only changes the delivery. */
-  private failedAnswer(fault: Fault, route: Route, body: Buffer, base: HeaderList): Answer | undefined {
-    switch (fault.kind) {
-      case 'status':
-        return statusAnswer(fault, base);
-      case 'throttle':
-        return scriptedThrottle(fault, route, this.deploymentAsked(route, body), base);
-      case 'odd-throttle':
-        return this.oddThrottle(fault, route, body, base);
-      case 'missing-deployment':
-        return errorAnswer(missingDeployment(route), base);
-      case 'operation-not-supported':
-        return errorAnswer(
-          wire.operationNotSupported(asked(route).operation, this.deploymentAsked(route, body)?.model ?? 'unknown'),
-          base,
-        );
-      case 'unauthorized':
-        return errorAnswer(wire.accessDenied, base);
-      case 'permission-denied':
-        return errorAnswer(wire.permissionDenied(fault.status), base);
-      case 'blocked':
-        return errorAnswer(wire.temporarilyBlocked, base);
-      case 'content-filter':
-        return filteredPrompt(fault, base);
-      case 'context-too-long':
-        return errorAnswer(wire.contextTooLong(128_000, 128_001), base);
-      case 'odd-headers':
-      case 'throttle-in-stream':
-      case 'refuse':
-      case 'reset-before-headers':
-      case 'reset-mid-stream':
-      case 'truncated':
-      case 'stall':
-      case 'slow-first-byte':
-      case 'slow-first-chunk':
-      case 'hang':
-      case 'gzip':
-      case 'large':
-      case 'early-answer':
-        return undefined;
-      default:
-        return fault satisfies never;
-    }
-  }
-
   private modelsAnswer(id: string | undefined, base: HeaderList): Answer {
     if (id === undefined) {
       return jsonAnswer(modelList(this.models), base);
@@ -188,7 +205,7 @@ export class Answering {
     const json = parseJson(request.body);
     return json === undefined
       ? errorAnswer(wire.malformedJson, base)
-      : this.contentAnswer(route, jsonContent(operation, json), request.fault, base);
+      : this.contentAnswer(route, this.found(operation, json), request, base);
   }
 
   private async uploadAnswer(
@@ -200,10 +217,23 @@ export class Answering {
     const form = await readForm(request.headers, request.body);
     return form === undefined
       ? errorAnswer(wire.malformedForm, base)
-      : this.contentAnswer(route, { kind: 'form', operation, form }, request.fault, base);
+      : this.contentAnswer(route, { content: { kind: 'form', operation, form } }, request, base);
   }
 
-  private contentAnswer(route: OperationRoute, content: Content, fault: Fault | undefined, base: HeaderList): Answer {
+  /** The content of a request, with what it refers to; a reference to nothing is refused once the request is admitted. */
+  private found(operation: Exclude<Operation, FormOperation>, json: JsonObject): Found {
+    if (operation !== 'responses') {
+      return { content: jsonContent(operation, json) };
+    }
+    const referred = this.objects.referred(json);
+    return referred.kind === 'refused'
+      ? { content: jsonContent(operation, json), refused: referred.reply }
+      : { content: jsonContent(operation, referred.json, referred.before) };
+  }
+
+  private contentAnswer(route: OperationRoute, found: Found, request: ArrivedRequest, base: HeaderList): Answer {
+    const { content } = found;
+    const { fault } = request;
     const name = route.deployment ?? modelIn(content);
     if (name === undefined) {
       return errorAnswer(wire.modelRequired, base);
@@ -225,40 +255,70 @@ export class Answering {
     if (fault?.kind === 'throttle-in-stream' && !isStreamed(content)) {
       return scriptedThrottle({ ...fault, kind: 'throttle' }, route, deployment, base); // there is no stream to throttle in
     }
-    const admission = this.behaviour.limits.admit(name, deployment, { tokens: tokensOf(content), cachedTokens: 0 });
+    const cachedTokens = content.kind === 'text' ? this.promptCache.cachedTokensOf(name, content.prompt, now) : 0;
+    const admission = this.behaviour.limits.admit(name, deployment, { tokens: tokensOf(content), cachedTokens });
     const headers = [...base, ...admission.headers];
     if (admission.kind === 'refused') {
       return throttledAnswer({ ...asked(route), ...admission.throttled }, headers);
     }
-    this.answered += 1;
-    const answer = modelAnswer(content, {
-      resourceName: this.options.name,
-      model: deployment.model,
-      generation: route.generation,
-      id: `${this.idPrefix}-${this.answered.toString(36)}`,
-      createdAt: Math.floor(now / 1000),
-      answerTokens: this.answerTokens,
-      fault,
-      headers: [...headers, 'azureml-model-session', `simulated-${this.options.name}`],
-    });
-    const onEnd = (): void => admission.settle({ tokens: promptTokens + this.answerTokens, cachedTokens: 0 });
+    if (content.kind === 'text') {
+      this.promptCache.remember(name, content.prompt, now);
+    }
+    headers.push('azureml-model-session', `simulated-${this.options.name}`);
+    const admitted = { deployment, now, fault, bytes: request.body.length, cachedTokens, headers };
+    const { answer, outputTokens } = this.modelAnswer(route, found, admitted);
+    const onEnd = (): void => admission.settle({ tokens: promptTokens + outputTokens, cachedTokens });
     const settled = deployment.provisioned === undefined ? answer : { ...answer, onEnd };
     return fault?.kind === 'odd-headers' ? withHeaders(settled, oddAnswer(fault.oddity)) : settled;
   }
 
-  private oddThrottle(
-    { oddity, retryAfterMs = DEFAULT_RETRY_AFTER_MS }: Extract<Fault, { kind: 'odd-throttle' }>,
-    route: Route,
-    body: Buffer,
-    base: HeaderList,
-  ): Answer {
-    const headers = oddThrottle(oddity, retryAfterMs, this.now());
-    return scriptedThrottle(
-      { kind: 'throttle', retryAfterMs, headers },
-      route,
-      this.deploymentAsked(route, body),
-      base,
-    );
+  /** What the model answers to an admitted request, and the tokens that took. */
+  private modelAnswer(
+    route: Pick<OperationRoute, 'apiVersion' | 'generation'>,
+    { content, refused = refusalOf(content, route.apiVersion) }: Found,
+    { deployment, now, fault, bytes, cachedTokens, headers }: Admitted,
+  ): { readonly answer: Answer; readonly outputTokens: number } {
+    if (refused !== undefined) {
+      return { answer: errorAnswer(refused, headers), outputTokens: 0 };
+    }
+    const circumstances = {
+      resourceName: this.options.name,
+      model: deployment.model,
+      generation: route.generation,
+      id: this.nextId(),
+      createdAt: Math.floor(now / 1000),
+      answerTokens: this.answerTokens,
+      cachedTokens,
+      reasons: deployment.reasoning === true,
+      fault,
+      headers,
+    };
+    if (content.kind !== 'text') {
+      return { answer: otherAnswer(content, circumstances), outputTokens: 0 };
+    }
+    const saying = sayingOf(content, circumstances);
+    if (fault?.kind !== 'throttle-in-stream') {
+      this.objects.keep(content, saying, now, bytes);
+    }
+    const isBegun = content.operation === 'responses' && content.json['background'] === true && !isStreamed(content);
+    const answer = isBegun ? this.objects.begun(saying, headers) : textAnswer(content, saying, circumstances);
+    return { answer, outputTokens: outputTokensOf(saying) };
+  }
+
+  /** Answers one line of a batch. Batches have a quota of their own, so it is counted against none here. */
+  private batchLine(operation: BatchOperation, json: JsonObject, generation: Generation): ErrorReply {
+    const deployment = this.deployment(textIn(json, 'model') ?? '');
+    if (deployment === undefined) {
+      return generation === 'v1' ? wire.noMatchingDeployment : wire.deploymentNotFound;
+    }
+    const admitted = { deployment, now: this.now(), fault: undefined, bytes: 0, cachedTokens: 0, headers: [] };
+    const { answer } = this.modelAnswer({ apiVersion: generation, generation }, this.found(operation, json), admitted);
+    return answer.kind === 'whole' ? { status: answer.status, body: String(answer.body) } : wire.statusError(500);
+  }
+
+  private nextId(): string {
+    this.answered += 1;
+    return `${this.idPrefix}-${this.answered.toString(36)}`;
   }
 
   /** For an error that is scripted, before the body is looked at in earnest; an upload's form is not read for it. */
@@ -273,77 +333,5 @@ export class Answering {
   private deployment(name: string): DeploymentSpec | undefined {
     const { deployments } = this.options;
     return Object.hasOwn(deployments, name) ? deployments[name] : undefined;
-  }
-}
-
-/** What was asked for, as a 429 names it; a fault may be scripted for a path that asks for nothing. */
-function asked(route: Route): { readonly operation: Operation; readonly apiVersion: string } {
-  return route.kind === 'operation'
-    ? { operation: route.operation, apiVersion: route.apiVersion }
-    : { operation: 'chat-completions', apiVersion: route.generation };
-}
-
-/** Codes for which Azure hands a provisioned deployment's request on. */
-function isSpillable({ status, body }: WholeAnswer): boolean {
-  return [429, 500, 503].includes(status) || (status === 400 && String(body).includes('context_length_exceeded'));
-}
-
-function missingDeployment(route: Route): ErrorReply {
-  return route.generation === 'v1' ? wire.noMatchingDeployment : wire.deploymentNotFound;
-}
-
-function scriptedThrottle(
-  fault: Extract<Fault, { kind: 'throttle' }>,
-  route: Route,
-  deployment: DeploymentSpec | undefined,
-  base: HeaderList,
-): Answer {
-  const limit = fault.body ?? 'tokens';
-  const retryAfterMs = fault.retryAfterMs ?? DEFAULT_RETRY_AFTER_MS;
-  const remaining = limit === 'requests' ? { requests: 0 } : { tokens: 0 };
-  const headers = [
-    ...base,
-    ...(deployment?.provisioned === undefined ? wire.quotaHeaders(deployment ?? {}, remaining) : []),
-  ];
-  const answer = throttledAnswer({ ...asked(route), retryAfterMs, limit }, headers);
-  return withHeaders(answer, fault.headers ?? {});
-}
-
-function filteredPrompt(
-  { variant = 'prompt' }: Extract<Fault, { kind: 'content-filter' }>,
-  base: HeaderList,
-): Answer | undefined {
-  if (variant === 'answer') {
-    return undefined; // the model's own answer is cut short
-  }
-  const code = variant === 'prompt' ? 'ResponsibleAIPolicyViolation' : 'ContentFiltered';
-  return errorAnswer(wire.contentFiltered(code), base);
-}
-
-function withHeaders(answer: Answer, overrides: Overrides): Answer {
-  return { ...answer, headers: wire.overrideHeaders(answer.headers, overrides) };
-}
-
-function throttledAnswer(throttled: Throttled, headers: HeaderList): WholeAnswer {
-  return errorAnswer(wire.tooManyRequests(throttled), [...headers, ...wire.throttleHeaders(throttled)]);
-}
-
-function statusAnswer(fault: Extract<Fault, { kind: 'status' }>, base: HeaderList): Answer {
-  const written = typeof fault.body === 'object' ? JSON.stringify(fault.body) : fault.body;
-  const body = written ?? wire.statusError(fault.status).body;
-  const plain = errorAnswer({ status: fault.status, body }, base);
-  const answer = { ...plain, headers: wire.overrideHeaders(plain.headers, fault.headers ?? {}) };
-  if (fault.truncateBody === true) {
-    return { ...answer, cut: cutInHalf(body, { kind: 'end' }) };
-  }
-  return fault.stallBody === true ? { ...answer, cut: cutInHalf(body, { kind: 'silence' }) } : answer;
-}
-
-function parseJson(body: Buffer): JsonObject | undefined {
-  try {
-    const parsed: unknown = JSON.parse(body.toString());
-    return isJsonObject(parsed) ? parsed : undefined;
-  } catch {
-    return undefined;
   }
 }

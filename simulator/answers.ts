@@ -4,6 +4,7 @@
 import { isJsonObject, numberIn, textIn } from './json.ts';
 import type { JsonObject } from './json.ts';
 import type { Generation } from './routes.ts';
+import type { ToolCall } from './tools.ts';
 
 /** All that goes into one answer of text. */
 export interface Saying {
@@ -11,9 +12,22 @@ export interface Saying {
   readonly createdAt: number;
   readonly model: string;
   readonly generation: Generation;
+  /** The request's body; a response repeats much of it. */
+  readonly body: JsonObject;
   readonly text: string;
+  /** What is called in place of saying the text. */
+  readonly call: ToolCall | undefined;
+  readonly ending: 'stop' | 'length' | 'tool_calls';
+  /** How many times the same is said. */
+  readonly choices: number;
   readonly promptTokens: number;
+  /** Those of the prompt's tokens that were in the prompt cache. */
+  readonly cachedTokens: number;
+  /** Of the text of one choice. */
   readonly answerTokens: number;
+  readonly reasoningTokens: number;
+  /** Goes out again with a reasoning item; only the resource that made it takes it back. */
+  readonly encryptedReasoning: string;
 }
 
 const SAFE =
@@ -22,44 +36,40 @@ export const promptFilterResults = `[{"prompt_index":0,"content_filter_results":
 export const contentFilterResults = SAFE;
 
 export function chatCompletion(saying: Saying): string {
-  const { id, createdAt, model, text, generation } = saying;
+  const { id, createdAt, model, generation, ending } = saying;
   const choiceFilter = generation === 'legacy' ? `"content_filter_results":${SAFE},` : '';
   const promptFilter = generation === 'legacy' ? `"prompt_filter_results":${promptFilterResults},` : '';
-  return `{"choices":[{${choiceFilter}"finish_reason":"stop","index":0,"logprobs":null,"message":{"annotations":[],"content":${JSON.stringify(text)},"refusal":null,"role":"assistant"}}],"created":${createdAt},"id":"chatcmpl-${id}","model":${JSON.stringify(model)},"object":"chat.completion",${promptFilter}"system_fingerprint":"fp_simulated","usage":${chatUsage(saying)}}`;
+  const message = chatMessage(saying);
+  const choice = (index: number): string =>
+    `{${choiceFilter}"finish_reason":"${ending}","index":${index},"logprobs":null,"message":${message}}`;
+  const choices = repeated(saying.choices, choice);
+  return `{"choices":[${choices}],"created":${createdAt},"id":"chatcmpl-${id}","model":${JSON.stringify(model)},"object":"chat.completion",${promptFilter}"system_fingerprint":"fp_simulated","usage":${chatUsage(saying)}}`;
+}
+
+function chatMessage({ id, text, call }: Saying): string {
+  return call === undefined
+    ? `{"annotations":[],"content":${JSON.stringify(text)},"refusal":null,"role":"assistant"}`
+    : `{"annotations":[],"content":null,"refusal":null,"role":"assistant","tool_calls":[{"function":{"arguments":${JSON.stringify(call.arguments)},"name":${JSON.stringify(call.name)}},"id":"call_${id}","type":"function"}]}`;
 }
 
 export function textCompletion(saying: Saying): string {
-  const { id, createdAt, model, text } = saying;
-  return `{"id":"cmpl-${id}","object":"text_completion","created":${createdAt},"model":${JSON.stringify(model)},"choices":[{"text":${JSON.stringify(text)},"index":0,"finish_reason":"stop","logprobs":null}],"usage":${chatUsage(saying)}}`;
+  const { id, createdAt, model, text, ending } = saying;
+  const choice = (index: number): string =>
+    `{"text":${JSON.stringify(text)},"index":${index},"finish_reason":"${ending}","logprobs":null}`;
+  return `{"id":"cmpl-${id}","object":"text_completion","created":${createdAt},"model":${JSON.stringify(model)},"choices":[${repeated(saying.choices, choice)}],"usage":${chatUsage(saying)}}`;
 }
 
-export function chatUsage({ promptTokens, answerTokens }: Saying): string {
-  return `{"completion_tokens":${answerTokens},"completion_tokens_details":{"accepted_prediction_tokens":0,"audio_tokens":0,"reasoning_tokens":0,"rejected_prediction_tokens":0},"prompt_tokens":${promptTokens},"prompt_tokens_details":{"audio_tokens":0,"cached_tokens":0},"total_tokens":${promptTokens + answerTokens}}`;
+function repeated(count: number, write: (index: number) => string): string {
+  let text = write(0);
+  for (let index = 1; index < count; index += 1) {
+    text += `,${write(index)}`;
+  }
+  return text;
 }
 
-export function response(saying: Saying): string {
-  return responseObject(saying, { status: 'completed', output: `[${responseMessage(saying, 'completed')}]` });
-}
-
-export function responseObject(
-  saying: Saying,
-  state: { readonly status: 'completed' | 'in_progress' | 'failed'; readonly output: string; readonly error?: string },
-): string {
-  const { id, createdAt, model, promptTokens, answerTokens } = saying;
-  const usage =
-    state.status === 'completed'
-      ? `{"input_tokens":${promptTokens},"input_tokens_details":{"cached_tokens":0},"output_tokens":${answerTokens},"output_tokens_details":{"reasoning_tokens":0},"total_tokens":${promptTokens + answerTokens}}`
-      : 'null';
-  return `{"id":"resp_${id}","object":"response","created_at":${createdAt},"status":"${state.status}","background":false,"error":${state.error ?? 'null'},"incomplete_details":null,"instructions":null,"max_output_tokens":null,"model":${JSON.stringify(model)},"output":${state.output},"parallel_tool_calls":true,"previous_response_id":null,"reasoning":{"effort":null,"summary":null},"store":true,"temperature":1.0,"text":{"format":{"type":"text"}},"tool_choice":"auto","tools":[],"top_p":1.0,"truncation":"disabled","usage":${usage},"user":null,"metadata":{}}`;
-}
-
-export function responseMessage({ id, text }: Saying, status: 'completed' | 'in_progress'): string {
-  const content = status === 'completed' ? `[${responseContent(text)}]` : '[]';
-  return `{"id":"msg_${id}","type":"message","status":"${status}","content":${content},"role":"assistant"}`;
-}
-
-export function responseContent(text: string): string {
-  return `{"type":"output_text","annotations":[],"logprobs":[],"text":${JSON.stringify(text)}}`;
+export function chatUsage({ promptTokens, cachedTokens, answerTokens, reasoningTokens, choices }: Saying): string {
+  const completionTokens = answerTokens * choices + reasoningTokens;
+  return `{"completion_tokens":${completionTokens},"completion_tokens_details":{"accepted_prediction_tokens":0,"audio_tokens":0,"reasoning_tokens":${reasoningTokens},"rejected_prediction_tokens":0},"prompt_tokens":${promptTokens},"prompt_tokens_details":{"audio_tokens":0,"cached_tokens":${cachedTokens}},"total_tokens":${promptTokens + completionTokens}}`;
 }
 
 const DEFAULT_DIMENSIONS = 1536;
@@ -133,20 +143,6 @@ function modelEntry(model: string): JsonObject {
     lifecycle_status: 'generally-available',
     capabilities: { fine_tune: false, inference: true },
   };
-}
-
-/** One pixel as a PNG. */
-const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
-
-export function images(count: number, createdAt: number): string {
-  const data = Array.from({ length: count }, () => ({ b64_json: PIXEL }));
-  const usage = {
-    input_tokens: 8,
-    input_tokens_details: { image_tokens: 0, text_tokens: 8 },
-    output_tokens: 16,
-    total_tokens: 24,
-  };
-  return JSON.stringify({ created: createdAt, data, usage });
 }
 
 /** Whether a streamed chat completion is to end with its usage. */

@@ -1,26 +1,36 @@
 // The simulated model: what an admitted request is answered with. The text is the same for the same question and says
 // which resource it came from.
 
-import { chatCompletion, embeddings, images, response, textCompletion, wantsUsage } from './answers.ts';
+import { chatCompletion, embeddings, textCompletion, wantsUsage } from './answers.ts';
 import type { Saying } from './answers.ts';
 import { jsonAnswer, streamAnswer } from './deliver.ts';
 import type { Answer } from './deliver.ts';
-import { numberIn, textIn } from './json.ts';
+import { textIn } from './json.ts';
 import type { JsonObject } from './json.ts';
+import { generatedImages, editedImages, speech, transcript } from './media.ts';
 import type { Form } from './multipart.ts';
 import { readPrompt } from './prompt.ts';
 import type { Prompt } from './prompt.ts';
 import { estimateTokens, tokensIn } from './quota.ts';
+import { response } from './response-object.ts';
 import type { Generation, Operation } from './routes.ts';
+import { plainText } from './saying.ts';
 import type { Fault } from './scenario.ts';
-import { chatEvents, completionEvents, responseEvents, throttledEvents } from './streams.ts';
+import { chatEvents, completionEvents, deltasOf, responseEvents, throttledEvents } from './streams.ts';
 import type { HeaderList } from './wire.ts';
 
 /** The body of a request, read once. */
 export type Content =
-  | { readonly kind: 'text'; readonly operation: TextOperation; readonly json: JsonObject; readonly prompt: Prompt }
+  | TextContent
   | { readonly kind: 'other'; readonly operation: OtherOperation; readonly json: JsonObject; readonly prompt: Prompt }
   | { readonly kind: 'form'; readonly operation: FormOperation; readonly form: Form };
+
+export interface TextContent {
+  readonly kind: 'text';
+  readonly operation: TextOperation;
+  readonly json: JsonObject;
+  readonly prompt: Prompt;
+}
 
 export type TextOperation = 'chat-completions' | 'completions' | 'responses';
 export type FormOperation = 'transcriptions' | 'translations' | 'image-edits';
@@ -34,22 +44,28 @@ export interface Circumstances {
   readonly id: string;
   readonly createdAt: number;
   readonly answerTokens: number;
+  /** Of the prompt's. */
+  readonly cachedTokens: number;
+  /** Whether the model thinks unasked. */
+  readonly reasons: boolean;
   readonly fault: Fault | undefined;
   /** Of a success; the answer adds its own to them. */
   readonly headers: HeaderList;
 }
 
-const EXCERPT_LENGTH = 40;
 const FILLER_LENGTH = 16 * 1024;
-const SPEECH_BYTES = 4096;
-const MAX_IMAGES = 10;
 
 export function isFormOperation(operation: Operation): operation is FormOperation {
   return operation === 'transcriptions' || operation === 'translations' || operation === 'image-edits';
 }
 
-export function jsonContent(operation: Exclude<Operation, FormOperation>, json: JsonObject): Content {
-  const prompt = readPrompt(json);
+/** `before` is what was said earlier in the conversation. */
+export function jsonContent(
+  operation: Exclude<Operation, FormOperation>,
+  json: JsonObject,
+  before?: readonly JsonObject[],
+): Content {
+  const prompt = readPrompt(json, before);
   switch (operation) {
     case 'chat-completions':
     case 'completions':
@@ -92,42 +108,25 @@ export function promptTokensOf(content: Content): number {
   return content.kind === 'form' ? 0 : tokensIn(content.prompt.characters);
 }
 
-export function modelAnswer(content: Content, circumstances: Circumstances): Answer {
-  switch (content.kind) {
-    case 'text':
-      return textAnswer(content, circumstances);
-    case 'other':
-      return otherAnswer(content, circumstances);
-    case 'form':
-      return formAnswer(content, circumstances);
-    default:
-      return content satisfies never;
-  }
-}
-
-function textAnswer(content: Extract<Content, { kind: 'text' }>, circumstances: Circumstances): Answer {
-  const { fault, headers, answerTokens } = circumstances;
-  const { operation, json } = content;
-  const text = answerText(circumstances, content.prompt);
-  const said = { ...circumstances, text, promptTokens: tokensIn(content.prompt.characters) };
-  if (!isStreamed(content)) {
+/** The answer of text: what is said, whole or as a stream. */
+export function textAnswer(
+  { operation, json }: TextContent,
+  said: Saying,
+  { fault, headers }: Pick<Circumstances, 'fault' | 'headers'>,
+): Answer {
+  if (json['stream'] !== true) {
     const padding = paddingOf(fault);
-    return jsonAnswer(
-      wholeText(operation, padding > 0 ? { ...said, text: text + 'x'.repeat(padding) } : said),
-      headers,
-    );
+    return jsonAnswer(wholeText(operation, padding > 0 ? padded(said, padding) : said), headers);
   }
   if (fault?.kind === 'throttle-in-stream') {
-    return streamAnswer(throttledEvents(said, fault.shape), [
-      ...headers,
-      'retry-after',
-      String(Math.ceil((fault.retryAfterMs ?? 1000) / 1000)),
-    ]);
+    const retryAfter = String(Math.ceil((fault.retryAfterMs ?? 1000) / 1000));
+    return streamAnswer(throttledEvents(said, fault.shape), [...headers, 'retry-after', retryAfter]);
   }
   // The text of a streamed response goes out five times: as deltas and in the four events that end it.
   const padding = operation === 'responses' ? Math.floor(paddingOf(fault) / 5) : paddingOf(fault);
-  const full = padding > 0 ? { ...said, text: text + 'x'.repeat(padding) } : said;
-  const deltas = padding > 0 ? filledDeltas(text, padding) : deltasOf(text, answerTokens);
+  const full = padding > 0 ? padded(said, padding) : said;
+  const deltas =
+    padding > 0 ? filledDeltas(said.text, padding) : deltasOf(said.call?.arguments ?? said.text, said.answerTokens);
   switch (operation) {
     case 'chat-completions':
       return streamAnswer(chatEvents(full, deltas, wantsUsage(json)), headers);
@@ -153,49 +152,38 @@ function wholeText(operation: TextOperation, saying: Saying): string {
   }
 }
 
-function otherAnswer(content: Extract<Content, { kind: 'other' }>, circumstances: Circumstances): Answer {
+/** The answer of anything but text. */
+export function otherAnswer(content: Exclude<Content, TextContent>, circumstances: Circumstances): Answer {
+  const answer = content.kind === 'form' ? formAnswer(content, circumstances) : jsonBodyAnswer(content, circumstances);
+  const padding = paddingOf(circumstances.fault);
+  if (padding === 0 || answer.kind === 'stream') {
+    return answer;
+  }
+  // White space after a JSON value is allowed.
+  const { body } = answer;
+  return { ...answer, body: typeof body === 'string' ? body.padEnd(padding) : Buffer.alloc(padding, body) };
+}
+
+function jsonBodyAnswer(content: Extract<Content, { kind: 'other' }>, circumstances: Circumstances): Answer {
   const { operation, json, prompt } = content;
-  const { model, fault, headers, createdAt } = circumstances;
-  const padding = paddingOf(fault);
   switch (operation) {
     case 'embeddings':
-      return jsonAnswer(padded(embeddings(json, model, tokensIn(prompt.characters)), padding), headers);
+      return jsonAnswer(embeddings(json, circumstances.model, tokensIn(prompt.characters)), circumstances.headers);
     case 'image-generations':
-      return jsonAnswer(padded(images(imageCount(numberIn(json, 'n')), createdAt), padding), headers);
-    case 'speech': {
-      const body = Buffer.alloc(padding || SPEECH_BYTES, answerText(circumstances, prompt));
-      return { kind: 'whole', status: 200, headers: [...headers, 'content-type', 'audio/mpeg'], body };
-    }
+      return generatedImages(json, circumstances);
+    case 'speech':
+      return speech(json, plainText(circumstances, prompt), circumstances.headers);
     default:
       return operation satisfies never;
   }
 }
 
 function formAnswer({ operation, form }: Extract<Content, { kind: 'form' }>, circumstances: Circumstances): Answer {
-  const { resourceName, model, fault, headers, createdAt } = circumstances;
-  const padding = paddingOf(fault);
-  if (operation === 'image-edits') {
-    return jsonAnswer(padded(images(imageCount(Number(form.fields['n'])), createdAt), padding), headers);
-  }
-  const bytes = form.files.reduce((sum, file) => sum + file.bytes, 0);
-  const text = `${resourceName} heard ${bytes} bytes with ${model}`;
-  if (form.fields['response_format'] === 'text') {
-    const typed = [...headers, 'content-type', 'text/plain; charset=utf-8'];
-    return { kind: 'whole', status: 200, headers: typed, body: padded(`${text}\n`, padding) };
-  }
-  return jsonAnswer(padded(JSON.stringify({ text }), padding), headers);
+  return operation === 'image-edits' ? editedImages(form, circumstances) : transcript(operation, form, circumstances);
 }
 
-/** At least as many characters as the answer has tokens, so that no chunk of a stream is empty. */
-function answerText({ resourceName, answerTokens }: Circumstances, { lastUserText }: Prompt): string {
-  const text = `${resourceName} answers: ${lastUserText.slice(0, EXCERPT_LENGTH).toWellFormed()}`;
-  return text.padEnd(answerTokens, '.');
-}
-
-function* deltasOf(text: string, count: number): Generator<string> {
-  for (let at = 0; at < count; at += 1) {
-    yield text.slice(Math.floor((at * text.length) / count), Math.floor(((at + 1) * text.length) / count));
-  }
+function padded(said: Saying, padding: number): Saying {
+  return { ...said, text: said.text + 'x'.repeat(padding) };
 }
 
 function* filledDeltas(text: string, padding: number): Generator<string> {
@@ -207,12 +195,4 @@ function* filledDeltas(text: string, padding: number): Generator<string> {
 
 function paddingOf(fault: Fault | undefined): number {
   return fault?.kind === 'large' ? fault.bytes : 0;
-}
-
-function padded(text: string, padding: number): string {
-  return padding > 0 ? text.padEnd(padding) : text; // white space after a JSON value is allowed
-}
-
-function imageCount(asked: number | undefined): number {
-  return asked !== undefined && asked >= 1 ? Math.min(MAX_IMAGES, Math.floor(asked)) : 1;
 }

@@ -13,6 +13,8 @@ export interface DeploymentSpec extends QuotaLimits {
   readonly spilloverDeploymentName?: string;
   /** A longer prompt is answered 400 `context_length_exceeded`; absent: unlimited. */
   readonly contextTokens?: number;
+  /** Thinks before every answer, also when a request asks for no reasoning. */
+  readonly reasoning?: boolean;
 }
 
 export interface ResourceOptions {
@@ -38,4 +40,6 @@ export interface ResourceOptions {
   readonly chunkDelayMs?: number;
   /** How many content chunks a streamed answer has; default 8. */
   readonly answerTokens?: number;
+  /** How long a batch or a background response stays in each status on its way; default 1000. */
+  readonly jobStepMs?: number;
 }

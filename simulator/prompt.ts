@@ -5,19 +5,32 @@ import { isJsonObject, numberIn, textIn } from './json.ts';
 import type { JsonObject } from './json.ts';
 
 export interface Prompt {
+  readonly body: JsonObject;
+  /** What was said in this conversation before the request, oldest first: items of the responses API. */
+  readonly before: readonly JsonObject[];
+  /** Of all that is said, before and now. */
   readonly characters: number;
   readonly lastUserText: string;
   readonly maxTokens: number | undefined;
 }
 
-export function readPrompt(body: JsonObject): Prompt {
-  const said = body['messages'] ?? body['input'] ?? body['prompt'];
+const NOTHING: readonly JsonObject[] = [];
+
+export function readPrompt(body: JsonObject, before: readonly JsonObject[] = NOTHING): Prompt {
+  const said = saidIn(body);
   return {
-    characters: charactersIn(said) + (textIn(body, 'instructions')?.length ?? 0),
+    body,
+    before,
+    characters: charactersIn(before) + charactersIn(said) + (textIn(body, 'instructions')?.length ?? 0),
     lastUserText: lastUserText(said),
     maxTokens:
       numberIn(body, 'max_completion_tokens') ?? numberIn(body, 'max_output_tokens') ?? numberIn(body, 'max_tokens'),
   };
+}
+
+/** The messages, the input or the prompt. */
+export function saidIn(body: JsonObject): unknown {
+  return body['messages'] ?? body['input'] ?? body['prompt'];
 }
 
 function charactersIn(said: unknown): number {
@@ -34,10 +47,14 @@ function charactersIn(said: unknown): number {
     }
     return sum;
   }
-  return isJsonObject(said) ? charactersIn(said['content'] ?? said['text'] ?? '') : 0;
+  // A message has content, a part of one text, the result of a call output and a call arguments.
+  return isJsonObject(said)
+    ? charactersIn(said['content'] ?? said['text'] ?? said['output'] ?? said['arguments'] ?? '')
+    : 0;
 }
 
-function lastUserText(said: unknown): string {
+/** The text of the last user's message, empty when there is none. */
+export function lastUserText(said: unknown): string {
   if (typeof said === 'string') {
     return said;
   }

@@ -283,9 +283,6 @@ function codeError(status: number, code: string, message: string): ErrorReply {
   return { status, body: JSON.stringify({ error: { code, message } }) };
 }
 
-function invalidRequest(message: string, param: string | null): ErrorReply {
-  return {
-    status: 400,
-    body: JSON.stringify({ error: { message, type: 'invalid_request_error', param, code: null } }),
-  };
+export function invalidRequest(message: string, param: string | null, code: string | null = null): ErrorReply {
+  return { status: 400, body: JSON.stringify({ error: { message, type: 'invalid_request_error', param, code } }) };
 }

@@ -50,7 +50,7 @@ describe('simulator: paths', () => {
 
   it('answers nothing to the wrong method', () =>
     withResource({}, async (resource) => {
-      assertNotFound(await ask(resource, { method: 'GET' }));
+      assertNotFound(await ask(resource, { path: '/openai/v1/embeddings', method: 'GET' }));
       assertNotFound(await ask(resource, { path: '/openai/v1/models' }));
     }));
 
