@@ -70,7 +70,7 @@ export function open(resource: SimulatedResource, question: Question = {}): Prom
     agent: false,
   });
   const text = typeof body === 'string' ? body : JSON.stringify(body);
-  req.end(method === 'GET' ? undefined : text);
+  req.end(method === 'GET' || method === 'DELETE' ? undefined : text);
   return new Promise((resolve, reject) => {
     req.once('response', resolve);
     req.once('error', reject);
@@ -116,6 +116,35 @@ export async function eventually(claim: () => boolean): Promise<void> {
 
 export function jsonOf(reply: Reply): unknown {
   return JSON.parse(reply.body.toString());
+}
+
+export type Json = Readonly<Record<string, unknown>>;
+
+/** Asks and reads the answer as a JSON object; rejects when it is none. */
+export async function askJson(
+  resource: SimulatedResource,
+  question: Question = {},
+): Promise<{ readonly status: number; readonly body: Json }> {
+  const reply = await ask(resource, question);
+  const body: Json = JSON.parse(reply.body.toString());
+  return { status: reply.status, body };
+}
+
+/** What lies at the end of the path, such as `valueAt(body, 'choices', 0, 'message')`. */
+export function valueAt(value: unknown, ...path: readonly (string | number)[]): unknown {
+  let found: unknown = value;
+  for (const key of path) {
+    found = typeof found === 'object' && found !== null ? Reflect.get(found, key) : undefined;
+  }
+  return found;
+}
+
+/** The parsed events of a stream, without `[DONE]`. */
+export async function askEvents(resource: SimulatedResource, question: Question): Promise<readonly Json[]> {
+  const { body } = await ask(resource, question);
+  return eventsIn(body.toString())
+    .filter((data) => data !== '[DONE]')
+    .map((data): Json => JSON.parse(data));
 }
 
 /** The `code` of an error answer. */
