@@ -139,6 +139,12 @@ export function valueAt(value: unknown, ...path: readonly (string | number)[]): 
   return found;
 }
 
+/** The text that lies there, empty when none does. */
+export function textAt(value: unknown, ...path: readonly (string | number)[]): string {
+  const found = valueAt(value, ...path);
+  return typeof found === 'string' ? found : '';
+}
+
 /** The parsed events of a stream, without `[DONE]`. */
 export async function askEvents(resource: SimulatedResource, question: Question): Promise<readonly Json[]> {
   const { body } = await ask(resource, question);

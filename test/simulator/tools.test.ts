@@ -3,7 +3,18 @@
 import assert from 'node:assert/strict';
 import { exampleOf } from '../../simulator/example-value.ts';
 import type { SimulatedResource } from '../../simulator/server.ts';
-import { CHAT, ask, askEvents, askJson, chatBody, deployments, messageOf, valueAt, withResource } from './support.ts';
+import {
+  CHAT,
+  ask,
+  askEvents,
+  askJson,
+  chatBody,
+  deployments,
+  messageOf,
+  textAt,
+  valueAt,
+  withResource,
+} from './support.ts';
 import type { Json } from './support.ts';
 
 const RESPONSES = '/openai/v1/responses';
@@ -172,7 +183,7 @@ describe('simulator: answers cut short', () => {
     withResource({ answerTokens: 5 }, async (resource) => {
       const more = { max_tokens: 2, stream: true, stream_options: { include_usage: true } };
       const events = await askEvents(resource, { body: { ...chatBody, ...more } });
-      const text = events.map((event) => String(valueAt(event, 'choices', 0, 'delta', 'content') ?? '')).join('');
+      const text = events.map((event) => textAt(event, 'choices', 0, 'delta', 'content')).join('');
       assert.equal(text, 'openai1 ans');
       assert.equal(valueAt(events.at(-2), 'choices', 0, 'finish_reason'), 'length');
       assert.equal(valueAt(events.at(-1), 'usage', 'completion_tokens'), 2);
@@ -221,8 +232,8 @@ describe('simulator: several choices', () => {
         const events = await askEvents(resource, { path, body: { ...body, ...more } });
         for (const index of [0, 1]) {
           const mine = events.filter((event) => valueAt(event, 'choices', 0, 'index') === index);
-          const text = mine.map((event) =>
-            String(valueAt(event, 'choices', 0, 'delta', 'content') ?? valueAt(event, 'choices', 0, 'text') ?? ''),
+          const text = mine.map(
+            (event) => textAt(event, 'choices', 0, 'delta', 'content') || textAt(event, 'choices', 0, 'text'),
           );
           assert.equal(text.join(''), 'openai1 answers: What is new?');
           assert.equal(valueAt(mine.at(-1), 'choices', 0, 'finish_reason'), 'stop');

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
-import { CHAT, ask, chatBody, codeOf, eventsIn, jsonOf, messageOf, withResource } from './support.ts';
+import { CHAT, ask, chatBody, codeOf, eventsIn, eventually, jsonOf, messageOf, withResource } from './support.ts';
 import type { Reply } from './support.ts';
 
 const DEPLOYMENT = '/openai/deployments/chat';
@@ -46,6 +46,37 @@ describe('simulator: paths', () => {
       assert.equal(dated.status, 400);
       assert.equal(messageOf(dated), 'api-version query parameter is not allowed when using /v1 path');
       assert.equal((await ask(resource, { path: `${CHAT}?api-version=preview` })).status, 200);
+    }));
+
+  const notSimulated = [
+    'vector_stores',
+    'assistants',
+    'threads',
+    'fine_tuning/jobs',
+    'evals',
+    'videos',
+    'containers',
+    'uploads',
+    'responses',
+    'responses/resp_1/other',
+    'responses//input_items',
+    'files/file_1/content/more',
+  ];
+  for (const path of notSimulated) {
+    it(`has nothing to get at ${path}, of either generation`, () =>
+      withResource({}, async (resource) => {
+        assertNotFound(await ask(resource, { path: `/openai/v1/${path}`, method: 'GET' }));
+        assertNotFound(await ask(resource, { path: `/openai/${path}${VERSION}`, method: 'GET' }));
+      }));
+  }
+
+  it('answers 404 to a WebSocket and closes the connection', () =>
+    withResource({}, async (resource) => {
+      const headers = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' };
+      const reply = await ask(resource, { path: '/openai/v1/realtime?model=chat', method: 'GET', headers });
+      assertNotFound(reply);
+      assert.equal(reply.headers.connection, 'close');
+      await eventually(() => resource.openSockets === 0);
     }));
 
   it('answers nothing to the wrong method', () =>
