@@ -13,8 +13,10 @@ const messages = [{ role: 'user' as const, content: 'What is new?' }];
 const answer = 'openai1 answers: What is new?';
 
 let resource: SimulatedResource;
+let now = 1_700_000_000_000;
 before(async () => {
-  resource = await startResource({ name: 'openai1', deployments, apiKey, bearerToken, answerTokens: 5 });
+  const options = { name: 'openai1', deployments, apiKey, bearerToken, answerTokens: 5 };
+  resource = await startResource({ ...options, now: () => now, jobStepMs: 1000 });
 });
 after(() => resource.close());
 afterEach(() => {
@@ -170,6 +172,163 @@ for (const [name, client] of clients) {
       assert.equal(edited.data?.length, 1);
     });
 
+    it('retrieves a response, lists its input and deletes it', async () => {
+      const { responses } = client();
+      const input = [
+        { role: 'user' as const, content: 'One' },
+        { role: 'user' as const, content: 'Two' },
+      ];
+      const created = await responses.create({ model, input, metadata: { a: 'b' } });
+      assert.deepEqual(await responses.retrieve(created.id), created);
+      const items: string[] = [];
+      for await (const item of responses.inputItems.list(created.id, { limit: 1, order: 'asc' })) {
+        items.push(item.type === 'message' ? JSON.stringify(item.content) : item.type);
+      }
+      assert.deepEqual(items, ['[{"type":"input_text","text":"One"}]', '[{"type":"input_text","text":"Two"}]']);
+      await responses.delete(created.id);
+      await assert.rejects(responses.retrieve(created.id), NotFoundError);
+    });
+
+    it('continues a response, and is told when there is none', async () => {
+      const first = await client().responses.create({ model, input: 'One' });
+      const second = await client().responses.create({ model, input: 'Two', previous_response_id: first.id });
+      assert.equal(second.output_text, 'openai1 answers: Two (before: One)');
+      const unknown = { model, input: 'Two', previous_response_id: 'resp_unknown' };
+      await assert.rejects(client().responses.create(unknown), (error) => {
+        assert.ok(error instanceof BadRequestError);
+        assert.equal(error.code, 'previous_response_not_found');
+        return true;
+      });
+    });
+
+    it('polls and cancels responses in the background, and reads their streams again', async () => {
+      const { responses } = client();
+      const one = await responses.create({ model, input: 'One', background: true });
+      const two = await responses.create({ model, input: 'Two', background: true });
+      assert.equal(one.status, 'queued');
+      const cancelled = await responses.cancel(two.id);
+      assert.equal(cancelled.status, 'cancelled');
+      now += 2000;
+      const done = await responses.retrieve(one.id);
+      assert.deepEqual([done.status, done.output_text], ['completed', 'openai1 answers: One']);
+      const numbers: number[] = [];
+      for await (const event of await responses.retrieve(one.id, { stream: true, starting_after: 9 })) {
+        numbers.push(event.sequence_number);
+      }
+      assert.equal(numbers[0], 10);
+    });
+
+    it('collects the calls of functions from a stream, in both APIs', async () => {
+      const parameters = { type: 'object', properties: { city: { type: 'string' } } };
+      const written = '{"city":"Where?"}';
+      const chatRun = client().chat.completions.stream({
+        model,
+        messages: [{ role: 'user', content: 'Where?' }],
+        tools: [{ type: 'function', function: { name: 'weather', parameters } }],
+        tool_choice: 'required',
+      });
+      const completion = await chatRun.finalChatCompletion();
+      const call = completion.choices[0]?.message.tool_calls?.[0];
+      assert.equal(completion.choices[0]?.finish_reason, 'tool_calls');
+      assert.ok(call?.type === 'function');
+      assert.deepEqual([call.function.name, call.function.arguments], ['weather', written]);
+      const run = client().responses.stream({
+        model,
+        input: 'Where?',
+        tools: [{ type: 'function', name: 'weather', parameters, strict: false }],
+        tool_choice: { type: 'function', name: 'weather' },
+      });
+      const response = await run.finalResponse();
+      const [item] = response.output;
+      assert.ok(item?.type === 'function_call');
+      assert.deepEqual([item.name, item.arguments], ['weather', written]);
+    });
+
+    it('collects a reasoning response and an incomplete one from their streams', async () => {
+      const reasoning = { effort: 'low' as const, summary: 'auto' as const };
+      const thought = await client().responses.stream({ model, input: 'Why?', reasoning }).finalResponse();
+      assert.deepEqual(
+        thought.output.map((item) => item.type),
+        ['reasoning', 'message'],
+      );
+      assert.equal(thought.usage?.output_tokens_details.reasoning_tokens, 64);
+      const cut: unknown[] = [];
+      const body = { model, input: 'Why?', max_output_tokens: 2, stream: true as const };
+      for await (const event of await client().responses.create(body)) {
+        if (event.type === 'response.incomplete') {
+          cut.push(event.response.status, event.response.incomplete_details?.reason);
+        }
+      }
+      assert.deepEqual(cut, ['incomplete', 'max_output_tokens']);
+    });
+
+    it('uploads a file, reads it back and deletes it', async () => {
+      const { files } = client();
+      const bytes = Buffer.from([0, 1, 2, 254, 255]);
+      const file = await files.create({ file: await toFile(bytes, 'a.bin'), purpose: 'user_data' });
+      assert.deepEqual([file.filename, file.bytes, file.purpose], ['a.bin', 5, 'user_data']);
+      assert.deepEqual(await files.retrieve(file.id), file);
+      const content = await files.content(file.id);
+      assert.deepEqual(Buffer.from(await content.arrayBuffer()), bytes);
+      const listed: string[] = [];
+      for await (const each of files.list({ purpose: 'user_data' })) {
+        listed.push(each.id);
+      }
+      assert.ok(listed.includes(file.id));
+      assert.equal((await files.delete(file.id)).deleted, true);
+      await assert.rejects(files.retrieve(file.id), NotFoundError);
+    });
+
+    it('has a batch run, and reads its output', async () => {
+      const { batches, files } = client();
+      const body = { model, messages };
+      const line = JSON.stringify({ custom_id: 'a', method: 'POST', url: '/v1/chat/completions', body });
+      const file = await files.create({ file: await toFile(Buffer.from(`${line}\n`), 'in.jsonl'), purpose: 'batch' });
+      const ask = { input_file_id: file.id, endpoint: '/v1/chat/completions', completion_window: '24h' } as const;
+      const created = await batches.create(ask);
+      assert.equal(created.status, 'validating');
+      now += 3000;
+      const done = await batches.retrieve(created.id);
+      assert.deepEqual([done.status, done.request_counts?.completed], ['completed', 1]);
+      const output = await files.content(done.output_file_id ?? '');
+      assert.match(await output.text(), /"custom_id":"a".*openai1 answers: What is new\?/);
+      const other = await batches.create(ask);
+      assert.equal((await batches.cancel(other.id)).status, 'cancelling');
+      const ids: string[] = [];
+      for await (const each of batches.list({ limit: 1 })) {
+        ids.push(each.id);
+      }
+      assert.deepEqual(ids.slice(0, 2), [other.id, created.id]);
+    });
+
+    it('streams images', async () => {
+      const ask = { model: 'chat', prompt: 'a cat', stream: true, partial_images: 1 } as const;
+      const types: string[] = [];
+      for await (const event of await client().images.generate(ask)) {
+        types.push(event.type);
+      }
+      assert.deepEqual(types, ['image_generation.partial_image', 'image_generation.completed']);
+      const image = await toFile(Buffer.alloc(99), 'cat.png', { type: 'image/png' });
+      const edits: string[] = [];
+      for await (const event of await client().images.edit({ ...ask, image })) {
+        edits.push(event.type);
+      }
+      assert.deepEqual(edits, ['image_edit.partial_image', 'image_edit.completed']);
+    });
+
+    it('streams a transcription and gets it as subtitles', async () => {
+      const recording = (): Promise<File> => toFile(Buffer.alloc(10), 'speech.wav');
+      const ask = { model: 'gpt-4o-transcribe' };
+      const { transcriptions } = client().audio;
+      let text = '';
+      for await (const event of await transcriptions.create({ ...ask, file: await recording(), stream: true })) {
+        text += event.type === 'transcript.text.delta' ? event.delta : '';
+      }
+      assert.equal(text, 'openai1 heard 10 bytes with gpt-4o-transcribe');
+      const subtitles = await transcriptions.create({ ...ask, file: await recording(), response_format: 'srt' });
+      assert.match(subtitles, /^1\n00:00:00,000 --> /);
+    });
+
     it('raises a rate limit error that carries the wait', async () => {
       resource.script({ kind: 'throttle', retryAfterMs: 1500 });
       await assert.rejects(client().chat.completions.create({ model, messages }), (error) => {
@@ -215,5 +374,42 @@ describe('simulator: what AzureOpenAI alone sees', () => {
   it('raises not found for a deployment that is not there', async () => {
     const client = new AzureOpenAI({ endpoint: resource.url, apiKey, apiVersion: '2024-10-21', maxRetries: 0 });
     await assert.rejects(client.chat.completions.create({ model: 'gpt-99', messages }), NotFoundError);
+  });
+});
+
+describe('simulator: what OpenAI on v1 alone sees', () => {
+  const client = (): OpenAI => new OpenAI({ baseURL: `${resource.url}/openai/v1`, apiKey, maxRetries: 0 });
+
+  it('keeps chat completions, shows, changes and deletes them', async () => {
+    const { completions } = client().chat;
+    const created = await completions.create({ model, messages, store: true, metadata: { a: 'b' } });
+    const listed: string[] = [];
+    for await (const each of completions.list()) {
+      listed.push(each.id);
+    }
+    assert.deepEqual(listed, [created.id]);
+    const changed = await completions.update(created.id, { metadata: { c: 'd' } });
+    assert.deepEqual(changed.metadata, { c: 'd' });
+    assert.equal((await completions.retrieve(created.id)).choices[0]?.message.content, answer);
+    const said: unknown[] = [];
+    for await (const message of completions.messages.list(created.id)) {
+      said.push(message.content);
+    }
+    assert.deepEqual(said, ['What is new?']);
+    assert.equal((await completions.delete(created.id)).deleted, true);
+    await assert.rejects(completions.retrieve(created.id), NotFoundError);
+  });
+
+  it('holds a conversation', async () => {
+    const { conversations, responses } = client();
+    const conversation = await conversations.create({ items: [{ type: 'message', role: 'user', content: 'One' }] });
+    const response = await responses.create({ model, input: 'Two', conversation: conversation.id });
+    assert.equal(response.output_text, 'openai1 answers: Two (before: One)');
+    const types: string[] = [];
+    for await (const item of conversations.items.list(conversation.id, { order: 'asc', limit: 2 })) {
+      types.push(item.type === 'message' ? item.role : item.type);
+    }
+    assert.deepEqual(types, ['user', 'user', 'assistant']);
+    assert.equal((await conversations.delete(conversation.id)).deleted, true);
   });
 });
