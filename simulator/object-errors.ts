@@ -60,7 +60,7 @@ export const backgroundNotStored = invalidRequest('Background responses must be 
 export const synchronousResponse = invalidRequest('Cannot cancel a synchronous response.', null);
 
 export const notStreamable = invalidRequest(
-  'This response cannot be streamed because it was not created with background=true.',
+  'This response cannot be streamed because it was not created with background=true and stream=true.',
   'stream',
 );
 

@@ -22,8 +22,6 @@ interface StoredResponse {
   /** Clock ms. */
   readonly startedAt: number;
   cancelledAt?: number;
-  /** A background response that was streamed is as far as its stream. */
-  isStreamed: boolean;
 }
 
 /** What a request refers to, found: its body with the items in place of their references, and what was said before. */
@@ -86,9 +84,7 @@ export class StoredResponses {
     if (body['store'] === false) {
       return;
     }
-    const isStreamed = body['stream'] === true;
-    const kept = { saying, before, startedAt, isStreamed };
-    this.stored.add(`resp_${saying.id}`, kept, bytes + before.length * BYTES_A_REFERENCE);
+    this.stored.add(`resp_${saying.id}`, { saying, before, startedAt }, bytes + before.length * BYTES_A_REFERENCE);
   }
 
   retrieve(id: string, query: URLSearchParams, now: number, headers: HeaderList): Answer {
@@ -100,10 +96,9 @@ export class StoredResponses {
     if (query.get('stream') !== 'true') {
       return jsonAnswer(responseObject(saying, { status: this.statusOf(stored, now) }), headers);
     }
-    if (saying.body['background'] !== true) {
+    if (saying.body['background'] !== true || saying.body['stream'] !== true) {
       return errorAnswer(errors.notStreamable, headers);
     }
-    stored.isStreamed = stored.cancelledAt === undefined;
     const startingAfter = Number(query.get('starting_after') ?? -1);
     const deltas = deltasOf(saying.call?.arguments ?? saying.text, saying.answerTokens);
     return streamAnswer(skipped(responseEvents(saying, deltas), startingAfter + 1), headers);
@@ -138,11 +133,13 @@ export class StoredResponses {
       : jsonAnswer(page(listed(inputItems(stored.saying)), query), headers);
   }
 
-  private statusOf({ saying, startedAt, cancelledAt, isStreamed }: StoredResponse, now: number): ResponseStatus {
+  /** A response that is streamed is as far as its stream, which waits for no clock. */
+  private statusOf({ saying, startedAt, cancelledAt }: StoredResponse, now: number): ResponseStatus {
+    const { background, stream } = saying.body;
     if (cancelledAt !== undefined) {
       return 'cancelled';
     }
-    if (saying.body['background'] !== true || isStreamed || now >= startedAt + 2 * this.stepMs) {
+    if (background !== true || stream === true || now >= startedAt + 2 * this.stepMs) {
       return finalStatus(saying);
     }
     return now >= startedAt + this.stepMs ? 'in_progress' : 'queued';

@@ -211,8 +211,12 @@ for (const [name, client] of clients) {
       now += 2000;
       const done = await responses.retrieve(one.id);
       assert.deepEqual([done.status, done.output_text], ['completed', 'openai1 answers: One']);
+      let id = '';
+      for await (const event of await responses.create({ model, input: 'Three', background: true, stream: true })) {
+        id = event.type === 'response.created' ? event.response.id : id;
+      }
       const numbers: number[] = [];
-      for await (const event of await responses.retrieve(one.id, { stream: true, starting_after: 9 })) {
+      for await (const event of await responses.retrieve(id, { stream: true, starting_after: 9 })) {
         numbers.push(event.sequence_number);
       }
       assert.equal(numbers[0], 10);

@@ -307,9 +307,11 @@ describe('simulator: background responses', () => {
       assert.equal((await get(resource, id)).body['status'], 'completed');
     }));
 
-  it('streams again only what ran in the background', () =>
+  it('streams again only what was streamed in the background', () =>
     withResource({}, async (resource) => {
-      const { id } = await post(resource, question);
-      assert.equal((await ask(resource, { path: `${V1}/${String(id)}?stream=true`, method: 'GET' })).status, 400);
+      for (const body of [question, background]) {
+        const { id } = await post(resource, body);
+        assert.equal((await ask(resource, { path: `${V1}/${String(id)}?stream=true`, method: 'GET' })).status, 400);
+      }
     }));
 });
