@@ -4,7 +4,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { modelList, modelObject } from './answers.ts';
 import type { Behaviour } from './behaviour.ts';
-import type { BatchOperation } from './batch-lines.ts';
 import { checkCredentials } from './credentials.ts';
 import { errorAnswer, jsonAnswer } from './deliver.ts';
 import type { Answer } from './deliver.ts';
@@ -18,30 +17,20 @@ import {
   withHeaders,
 } from './failing.ts';
 import { parseJson, textIn } from './json.ts';
-import type { JsonObject } from './json.ts';
-import {
-  isFormOperation,
-  isStreamed,
-  jsonContent,
-  modelIn,
-  otherAnswer,
-  promptTokensOf,
-  textAnswer,
-  tokensOf,
-} from './model.ts';
-import type { Content, FormOperation } from './model.ts';
+import { isFormOperation, isStreamed, modelIn, promptTokensOf, tokensOf } from './model.ts';
+import type { FormOperation } from './model.ts';
 import { readForm } from './multipart.ts';
-import { StoredObjects } from './objects.ts';
 import { oddAnswer } from './oddities.ts';
+import { deploymentOf } from './options.ts';
 import type { DeploymentSpec, ResourceOptions } from './options.ts';
 import { PromptCache } from './prompt-cache.ts';
-import { refusalOf } from './refusal.ts';
 import { findRoute } from './routes.ts';
-import type { Generation, Operation, Route } from './routes.ts';
-import { outputTokensOf, sayingOf } from './saying.ts';
+import type { Route } from './routes.ts';
 import type { Fault } from './scenario.ts';
+import { Speaker } from './speaker.ts';
+import type { Found } from './speaker.ts';
 import * as wire from './wire.ts';
-import type { ErrorReply, HeaderList } from './wire.ts';
+import type { HeaderList } from './wire.ts';
 
 export interface ArrivedRequest {
   readonly method: string;
@@ -53,53 +42,22 @@ export interface ArrivedRequest {
 
 type OperationRoute = Extract<Route, { kind: 'operation' }>;
 
-interface Found {
-  readonly content: Content;
-  /** Why what it refers to cannot be had. */
-  readonly refused?: ErrorReply;
-}
-
-interface Admitted {
-  readonly deployment: DeploymentSpec;
-  readonly now: number;
-  readonly fault: Fault | undefined;
-  /** Of the request's body. */
-  readonly bytes: number;
-  /** Of the prompt's tokens. */
-  readonly cachedTokens: number;
-  readonly headers: HeaderList;
-}
-
 const DEFAULT_REGION = 'Sweden Central';
-const DEFAULT_ANSWER_TOKENS = 8;
-const DEFAULT_JOB_STEP_MS = 1000;
 
 export class Answering {
   private readonly options: ResourceOptions;
   private readonly behaviour: Behaviour;
   private readonly now: () => number;
-  private readonly answerTokens: number;
   private readonly models: readonly string[];
-  private readonly idPrefix: string;
   private readonly promptCache = new PromptCache();
-  private readonly objects: StoredObjects;
-  private answered = 0;
+  private readonly speaker: Speaker;
 
   constructor(options: ResourceOptions, behaviour: Behaviour) {
     this.options = options;
     this.behaviour = behaviour;
     this.now = options.now ?? Date.now;
-    this.answerTokens = Math.max(1, options.answerTokens ?? DEFAULT_ANSWER_TOKENS);
     this.models = [...new Set(Object.values(options.deployments).map((deployment) => deployment.model))];
-    this.idPrefix = `${options.name}-${Date.now().toString(36)}`;
-    this.objects = new StoredObjects({
-      resourceName: options.name,
-      stepMs: options.jobStepMs ?? DEFAULT_JOB_STEP_MS,
-      now: this.now,
-      nextId: () => this.nextId(),
-      run: (operation, json, generation) => this.batchLine(operation, json, generation),
-      hasDeployment: (name) => this.deployment(name) !== undefined,
-    });
+    this.speaker = new Speaker(options);
   }
 
   answer(request: ArrivedRequest): Answer | Promise<Answer> {
@@ -139,7 +97,7 @@ export class Answering {
       case 'models':
         return this.modelsAnswer(route.id, base);
       case 'object':
-        return this.objects.answer(route, request, base);
+        return this.speaker.objects.answer(route, request, base);
       case 'operation':
         return this.operationAnswer(route, request, base);
       default:
@@ -205,7 +163,7 @@ export class Answering {
     const json = parseJson(request.body);
     return json === undefined
       ? errorAnswer(wire.malformedJson, base)
-      : this.contentAnswer(route, this.found(operation, json), request, base);
+      : this.contentAnswer(route, this.speaker.found(operation, json), request, base);
   }
 
   private async uploadAnswer(
@@ -218,17 +176,6 @@ export class Answering {
     return form === undefined
       ? errorAnswer(wire.malformedForm, base)
       : this.contentAnswer(route, { content: { kind: 'form', operation, form } }, request, base);
-  }
-
-  /** The content of a request, with what it refers to; a reference to nothing is refused once the request is admitted. */
-  private found(operation: Exclude<Operation, FormOperation>, json: JsonObject): Found {
-    if (operation !== 'responses') {
-      return { content: jsonContent(operation, json) };
-    }
-    const referred = this.objects.referred(json);
-    return referred.kind === 'refused'
-      ? { content: jsonContent(operation, json), refused: referred.reply }
-      : { content: jsonContent(operation, referred.json, referred.before) };
   }
 
   private contentAnswer(route: OperationRoute, found: Found, request: ArrivedRequest, base: HeaderList): Answer {
@@ -266,59 +213,10 @@ export class Answering {
     }
     headers.push('azureml-model-session', `simulated-${this.options.name}`);
     const admitted = { deployment, now, fault, bytes: request.body.length, cachedTokens, headers };
-    const { answer, outputTokens } = this.modelAnswer(route, found, admitted);
+    const { answer, outputTokens } = this.speaker.answer(route, found, admitted);
     const onEnd = (): void => admission.settle({ tokens: promptTokens + outputTokens, cachedTokens });
     const settled = deployment.provisioned === undefined ? answer : { ...answer, onEnd };
     return fault?.kind === 'odd-headers' ? withHeaders(settled, oddAnswer(fault.oddity)) : settled;
-  }
-
-  /** What the model answers to an admitted request, and the tokens that took. */
-  private modelAnswer(
-    route: Pick<OperationRoute, 'apiVersion' | 'generation'>,
-    { content, refused = refusalOf(content, route.apiVersion) }: Found,
-    { deployment, now, fault, bytes, cachedTokens, headers }: Admitted,
-  ): { readonly answer: Answer; readonly outputTokens: number } {
-    if (refused !== undefined) {
-      return { answer: errorAnswer(refused, headers), outputTokens: 0 };
-    }
-    const circumstances = {
-      resourceName: this.options.name,
-      model: deployment.model,
-      generation: route.generation,
-      id: this.nextId(),
-      createdAt: Math.floor(now / 1000),
-      answerTokens: this.answerTokens,
-      cachedTokens,
-      reasons: deployment.reasoning === true,
-      fault,
-      headers,
-    };
-    if (content.kind !== 'text') {
-      return { answer: otherAnswer(content, circumstances), outputTokens: 0 };
-    }
-    const saying = sayingOf(content, circumstances);
-    if (fault?.kind !== 'throttle-in-stream') {
-      this.objects.keep(content, saying, now, bytes);
-    }
-    const isBegun = content.operation === 'responses' && content.json['background'] === true && !isStreamed(content);
-    const answer = isBegun ? this.objects.begun(saying, headers) : textAnswer(content, saying, circumstances);
-    return { answer, outputTokens: outputTokensOf(saying) };
-  }
-
-  /** Answers one line of a batch. Batches have a quota of their own, so it is counted against none here. */
-  private batchLine(operation: BatchOperation, json: JsonObject, generation: Generation): ErrorReply {
-    const deployment = this.deployment(textIn(json, 'model') ?? '');
-    if (deployment === undefined) {
-      return generation === 'v1' ? wire.noMatchingDeployment : wire.deploymentNotFound;
-    }
-    const admitted = { deployment, now: this.now(), fault: undefined, bytes: 0, cachedTokens: 0, headers: [] };
-    const { answer } = this.modelAnswer({ apiVersion: generation, generation }, this.found(operation, json), admitted);
-    return answer.kind === 'whole' ? { status: answer.status, body: String(answer.body) } : wire.statusError(500);
-  }
-
-  private nextId(): string {
-    this.answered += 1;
-    return `${this.idPrefix}-${this.answered.toString(36)}`;
   }
 
   /** For an error that is scripted, before the body is looked at in earnest; an upload's form is not read for it. */
@@ -331,7 +229,6 @@ export class Answering {
   }
 
   private deployment(name: string): DeploymentSpec | undefined {
-    const { deployments } = this.options;
-    return Object.hasOwn(deployments, name) ? deployments[name] : undefined;
+    return deploymentOf(this.options, name);
   }
 }

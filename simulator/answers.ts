@@ -17,7 +17,7 @@ export interface Saying {
   readonly text: string;
   /** What is called in place of saying the text. */
   readonly call: ToolCall | undefined;
-  readonly ending: 'stop' | 'length' | 'tool_calls';
+  readonly ending: 'stop' | 'length' | 'tool_calls' | 'content_filter';
   /** How many times the same is said. */
   readonly choices: number;
   readonly promptTokens: number;

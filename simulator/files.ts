@@ -36,7 +36,8 @@ export class StoredFiles {
     this.stored.add(id, file, file.content.length);
   }
 
-  upload(form: Form, id: string, createdAt: number, headers: HeaderList): Answer {
+  /** The ids of files for assistants begin otherwise. */
+  upload(form: Form, uniqueId: string, createdAt: number, headers: HeaderList): Answer {
     const { purpose } = form.fields;
     const [file, another] = form.files;
     if (file?.content === undefined || another !== undefined) {
@@ -46,6 +47,7 @@ export class StoredFiles {
       return errorAnswer(errors.invalidPurpose(purpose), headers);
     }
     const seconds = Number(form.fields['expires_after[seconds]'] ?? form.fields['expires_after.seconds']);
+    const id = `${purpose === 'assistants' ? 'assistant' : 'file'}-${uniqueId}`;
     const expiry = seconds > 0 ? { expiresAt: createdAt + seconds } : {};
     this.add(id, { filename: file.filename ?? 'unnamed', purpose, content: file.content, createdAt, ...expiry });
     return this.retrieve(id, headers);

@@ -81,7 +81,7 @@ export class StoredObjects {
     const form = await readForm(request.headers, request.body, true);
     return form === undefined
       ? errorAnswer(wire.malformedForm, base)
-      : this.files.upload(form, `file-${this.host.nextId()}`, Math.floor(this.host.now() / 1000), base);
+      : this.files.upload(form, this.host.nextId(), Math.floor(this.host.now() / 1000), base);
   }
 
   private found(route: ObjectRoute, json: JsonObject, base: HeaderList): Answer {

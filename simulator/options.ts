@@ -43,3 +43,8 @@ export interface ResourceOptions {
   /** How long a batch or a background response stays in each status on its way; default 1000. */
   readonly jobStepMs?: number;
 }
+
+/** The deployment of that name, exactly. */
+export function deploymentOf({ deployments }: ResourceOptions, name: string): DeploymentSpec | undefined {
+  return Object.hasOwn(deployments, name) ? deployments[name] : undefined;
+}

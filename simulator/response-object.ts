@@ -29,9 +29,9 @@ const repeatedKeys: readonly (readonly [string, string])[] = [
   ['user', 'null'],
 ];
 
-/** How a response ends when nothing cuts it short: a limit of tokens leaves it incomplete. */
-export function finalStatus(saying: Saying): 'completed' | 'incomplete' {
-  return saying.ending === 'length' ? 'incomplete' : 'completed';
+/** A limit of tokens or a filter that cuts a response short leaves it incomplete. */
+export function finalStatus({ ending }: Saying): 'completed' | 'incomplete' {
+  return ending === 'length' || ending === 'content_filter' ? 'incomplete' : 'completed';
 }
 
 /** The finished response. */
@@ -49,7 +49,8 @@ export function responseObject(
   const isFinished = status === 'completed' || status === 'incomplete';
   const output = isFinished ? `[${outputItems(saying).join(',')}]` : '[]';
   const usage = isFinished ? responseUsage(saying) : 'null';
-  const incomplete = status === 'incomplete' ? '{"reason":"max_output_tokens"}' : 'null';
+  const reason = saying.ending === 'length' ? 'max_output_tokens' : saying.ending;
+  const incomplete = status === 'incomplete' ? `{"reason":"${reason}"}` : 'null';
   return `{"id":"resp_${id}","object":"response","created_at":${createdAt},"status":"${status}","error":${state.error ?? 'null'},"incomplete_details":${incomplete},"model":${JSON.stringify(model)},"output":${output},"usage":${usage},"reasoning":${reasoningOf(body)},"conversation":${conversationOf(body)}${repeatedFrom(body)}}`;
 }
 

@@ -8,6 +8,7 @@ import type { Circumstances, TextContent } from './model.ts';
 import { lastUserText } from './prompt.ts';
 import type { Prompt } from './prompt.ts';
 import { tokensIn } from './quota.ts';
+import type { Fault } from './scenario.ts';
 import { calledTool } from './tools.ts';
 
 const EXCERPT_LENGTH = 40;
@@ -33,10 +34,13 @@ export function sayingOf({ operation, json, prompt }: TextContent, circumstances
   const excerpt = excerptOf(prompt.lastUserText);
   const call = operation === 'completions' ? undefined : calledTool(json, excerpt);
   const wanted = circumstances.answerTokens;
-  const answerTokens = call === undefined ? Math.min(wanted, limit - thought) : wanted;
+  const isFiltered = call === undefined && isFilteredBy(circumstances.fault);
+  const allowed = isFiltered ? Math.floor(wanted / 2) : wanted;
+  const answerTokens = call === undefined ? Math.min(allowed, limit - thought) : wanted;
   const full = operation === 'completions' ? undefined : structured(json, excerpt);
   const text = (full ?? plainText(circumstances, prompt)).padEnd(wanted, full === undefined ? '.' : ' ');
   const isCut = answerTokens < wanted;
+  const ending = isFiltered ? 'content_filter' : isCut ? 'length' : 'stop';
   return {
     id,
     createdAt,
@@ -45,7 +49,7 @@ export function sayingOf({ operation, json, prompt }: TextContent, circumstances
     body: json,
     text: isCut ? text.slice(0, Math.floor((answerTokens * text.length) / wanted)) : text,
     call,
-    ending: call === undefined ? (isCut ? 'length' : 'stop') : 'tool_calls',
+    ending: call === undefined ? ending : 'tool_calls',
     choices: operation === 'responses' ? 1 : choicesIn(json),
     promptTokens: tokensIn(prompt.characters),
     cachedTokens,
@@ -53,6 +57,11 @@ export function sayingOf({ operation, json, prompt }: TextContent, circumstances
     reasoningTokens: thought,
     encryptedReasoning: thought > 0 ? encryptedBy(resourceName, id) : '',
   };
+}
+
+/** Whether the filter cuts the answer in its middle. */
+function isFilteredBy(fault: Fault | undefined): boolean {
+  return fault?.kind === 'content-filter' && fault.variant === 'answer';
 }
 
 /** What an answer took of the quota besides its prompt. */

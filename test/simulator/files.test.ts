@@ -24,7 +24,7 @@ for (const [name, base, query] of generations) {
         const { status, body } = await upload(resource, { path: base + query, content: bytes, filename: 'a.bin' });
         assert.equal(status, 200);
         const { id, ...file } = body;
-        assert.match(String(id), /^file-/);
+        assert.match(String(id), /^assistant-/);
         assert.deepEqual(file, {
           object: 'file',
           purpose: 'assistants',
@@ -78,6 +78,8 @@ describe('simulator: files', () => {
       ] as const) {
         await upload(resource, { path, content: bytes, filename, purpose });
       }
+      const { body: last } = await askJson(resource, { path: `${path}?limit=1`, method: 'GET' });
+      assert.match(String(last['last_id']), /^file-/);
       const names = async (query: string): Promise<readonly unknown[]> => {
         const { body } = await askJson(resource, { path: path + query, method: 'GET' });
         return [0, 1, 2].map((at) => valueAt(body, 'data', at, 'filename'));

@@ -140,6 +140,25 @@ describe('simulator: cached tokens', () => {
       assert.equal(valueAt(second.body, 'usage', 'input_tokens_details', 'cached_tokens'), 1408);
     }));
 
+  it('counts them against no provisioned deployment', () => {
+    let now = 0;
+    const provisioned = { tokensPerMinute: 60_000 };
+    return withResource(
+      { now: () => now, deployments: { chat: { model: 'gpt-5.4-mini', provisioned } } },
+      async (resource) => {
+        const body = { model: 'chat', messages, max_tokens: 92 };
+        const utilization = async (): Promise<unknown> => {
+          const reply = await ask(resource, { body });
+          return reply.headers['azure-openai-deployment-utilization'];
+        };
+        // Of 10,000 tokens that it holds: 1,500 and 92; then, of which 1,408 are cached, 184.
+        assert.equal(await utilization(), '16%');
+        now += 60_000;
+        assert.equal(await utilization(), '2%');
+      },
+    );
+  });
+
   it('caches nothing of a request that it throttled', () =>
     withResource({ deployments: { chat: { model: 'gpt-5.4-mini' } } }, async (resource) => {
       const body = { model: 'chat', messages };

@@ -202,6 +202,21 @@ describe('simulator: answers cut short', () => {
       assert.equal(valueAt(events.at(-1), 'response', 'status'), 'incomplete');
     }));
 
+  it('ends in its middle for the content filter, in every API, whole and streamed', () =>
+    withResource({ answerTokens: 4 }, async (resource) => {
+      resource.always({ kind: 'content-filter', variant: 'answer' });
+      const completion = await chat(resource, {});
+      assert.equal(valueAt(completion, 'choices', 0, 'finish_reason'), 'content_filter');
+      assert.equal(valueAt(completion, 'choices', 0, 'message', 'content'), 'openai1 answer');
+      const events = await askEvents(resource, { body: { ...chatBody, stream: true } });
+      assert.equal(valueAt(events.at(-1), 'choices', 0, 'finish_reason'), 'content_filter');
+      const response = await respond(resource, {});
+      assert.equal(response['status'], 'incomplete');
+      assert.deepEqual(response['incomplete_details'], { reason: 'content_filter' });
+      const streamed = await askEvents(resource, { path: RESPONSES, body: { ...question, stream: true } });
+      assert.equal(streamed.at(-1)?.['type'], 'response.incomplete');
+    }));
+
   it('ends a text completion for its length', () =>
     withResource({}, async (resource) => {
       const body = { model: 'chat', prompt: 'What is new?', max_tokens: 1 };
