@@ -59,7 +59,12 @@ function responseUsage({ promptTokens, cachedTokens, answerTokens, reasoningToke
   return `{"input_tokens":${promptTokens},"input_tokens_details":{"cached_tokens":${cachedTokens}},"output_tokens":${outputTokens},"output_tokens_details":{"reasoning_tokens":${reasoningTokens}},"total_tokens":${promptTokens + outputTokens}}`;
 }
 
+const repeatedByDefault = repeatedKeys.map(([key, otherwise]) => `,"${key}":${otherwise}`).join('');
+
 function repeatedFrom(body: JsonObject): string {
+  if (!repeatedKeys.some(([key]) => body[key] !== undefined)) {
+    return repeatedByDefault; // most requests say none of it
+  }
   let text = '';
   for (const [key, otherwise] of repeatedKeys) {
     const value = body[key];
