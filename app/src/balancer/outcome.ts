@@ -21,12 +21,12 @@ export type FailureCause =
   | 'status'
   | 'in-stream';
 
-/** How one attempt ended. Exactly one per lease. */
+/** How one attempt ended. Exactly one per lease. `code`: what the network or TLS said, such as `ENOTFOUND`. */
 export type Outcome =
   /** `served`: the answer went to the caller; `refused`: so did the backend's own 4xx, which another would repeat. */
   | { readonly kind: 'served' | 'refused'; readonly status: number; readonly usage?: Usage }
   | { readonly kind: 'throttled'; readonly retryAfterMs?: number; readonly inStream: boolean }
-  | { readonly kind: 'failed'; readonly status?: number; readonly cause: FailureCause }
+  | { readonly kind: 'failed'; readonly status?: number; readonly cause: FailureCause; readonly code?: string }
   | { readonly kind: 'missing' | 'unsupported' }
   | { readonly kind: 'unauthorized'; readonly scope: 'host' | 'operation' }
   /** After commit: the upstream broke (`reset`) or fell silent (`idle`). */
@@ -39,6 +39,13 @@ export interface ReceivedAnswer {
   readonly status: number;
   readonly header: HeaderLookup;
   readonly bodyText: () => string;
+}
+
+export type FailedOutcome = Extract<Outcome, { readonly kind: 'failed' }>;
+
+/** Why an attempt failed, in a word for people: `CERT_HAS_EXPIRED`, `header-timeout`, `503`. */
+export function reasonOf({ code, status, cause }: FailedOutcome): string {
+  return code ?? (status === undefined ? cause : String(status));
 }
 
 /** Statuses that say "this backend cannot answer now". */

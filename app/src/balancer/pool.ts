@@ -16,7 +16,7 @@ import {
   type Standing,
 } from './circuit-breaker.ts';
 import type { NoneReason } from './failover.ts';
-import type { FailureCause, Outcome } from './outcome.ts';
+import { reasonOf, type FailedOutcome, type Outcome } from './outcome.ts';
 import type { Quota } from './quota.ts';
 import { createPoolState, type Entry, type Host, type Part } from './pool-state.ts';
 import { select, type Candidate } from './selection.ts';
@@ -75,6 +75,8 @@ export interface StateChange {
   readonly deployment?: string;
   readonly from: BreakerState;
   readonly to: BreakerState;
+  /** Of the failure that changed it, in a word. */
+  readonly reason?: string;
 }
 
 export interface Pool {
@@ -196,7 +198,7 @@ export function createPool(options: PoolOptions): Pool {
       case 'unsupported':
         return succeed(loan, lease, now);
       case 'failed':
-        return blame(loan, lease, outcome.cause, outcome.status, now);
+        return blame(loan, lease, outcome, now);
       case 'broken':
       case 'abandoned':
         return; // After commit, or the caller's doing: nothing about the next request.
@@ -205,28 +207,30 @@ export function createPool(options: PoolOptions): Pool {
     }
   }
 
-  function blame(loan: Loan, lease: Lease, cause: FailureCause, status: number | undefined, now: number): void {
+  function blame(loan: Loan, lease: Lease, failure: FailedOutcome, now: number): void {
+    const { cause, status } = failure;
+    const reason = reasonOf(failure);
     const { entry } = loan;
     const { host } = entry;
     switch (cause) {
       case 'connect':
-        return fail(host, lease, 'hard', now);
+        return fail(host, lease, 'hard', now, reason);
       case 'credential': // It was never asked.
       case 'stale-socket': // It is asked again on a fresh connection first.
         return;
       case 'header-timeout':
       case 'first-token-timeout':
         // Silence about one request only, while others were answered, is that request's own slowness.
-        return hasAnsweredOthers(loan) ? undefined : fail(entry, lease, 'soft', now);
+        return hasAnsweredOthers(loan) ? undefined : fail(entry, lease, 'soft', now, reason);
       case 'status':
         // 500 waits for `conclude`: a poison request must open nothing. It is remembered for the order of last resorts.
         recover(host, lease, now);
         if (status === 500) return remember(entry, now);
-        return fail(entry, lease, 'hard', now);
+        return fail(entry, lease, 'hard', now, reason);
       case 'in-stream':
-        return fail(entry, lease, 'hard', now);
+        return fail(entry, lease, 'hard', now, reason);
       case 'reset':
-        return fail(entry, lease, 'soft', now);
+        return fail(entry, lease, 'soft', now, reason);
       default:
         return cause satisfies never;
     }
@@ -237,7 +241,7 @@ export function createPool(options: PoolOptions): Pool {
     for (const lease of failed500) {
       const host = hosts.find(({ backend }) => backend === lease.backend);
       const entry = host?.entries.get(lease.deployment);
-      if (entry !== undefined) fail(entry, lease, 'soft', now);
+      if (entry !== undefined) fail(entry, lease, 'soft', now, '500');
     }
   }
 
@@ -253,9 +257,9 @@ export function createPool(options: PoolOptions): Pool {
     judge(part, lease, (state) => onSuccess(state, now));
   }
 
-  function fail(part: Part, lease: Lease, weight: 'hard' | 'soft', now: number): void {
+  function fail(part: Part, lease: Lease, weight: 'hard' | 'soft', now: number, reason: string): void {
     remember(part, now);
-    judge(part, lease, (state) => onFailure(state, weight, now));
+    judge(part, lease, (state) => onFailure(state, weight, now), reason);
   }
 
   function remember(part: Part, now: number): void {
@@ -263,11 +267,11 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   /** Outcomes of attempts that began before the present state began neither extend nor clear it. */
-  function judge(part: Part, lease: Lease, transition: (state: BreakerState) => BreakerState): void {
-    if (lease.epoch >= part.epoch) change(part, transition(part.state));
+  function judge(part: Part, lease: Lease, transition: (state: BreakerState) => BreakerState, reason?: string): void {
+    if (lease.epoch >= part.epoch) change(part, transition(part.state), reason);
   }
 
-  function change(part: Part, to: BreakerState): void {
+  function change(part: Part, to: BreakerState, reason?: string): void {
     const from = part.state;
     if (from === to) return;
     part.state = to;
@@ -276,11 +280,13 @@ export function createPool(options: PoolOptions): Pool {
     epoch += 1;
     part.epoch = epoch;
     if (from.kind === to.kind) return; // Found missing once more, or one soft failure: nothing new to tell.
-    onStateChange?.(
-      part.deployment === undefined
-        ? { backend: part.backend, from, to }
-        : { backend: part.backend, deployment: part.deployment, from, to },
-    );
+    onStateChange?.({
+      backend: part.backend,
+      ...(part.deployment === undefined ? {} : { deployment: part.deployment }),
+      from,
+      to,
+      ...(reason === undefined ? {} : { reason }),
+    });
   }
 
   function snapshot(now: number): PoolSnapshot {

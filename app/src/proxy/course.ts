@@ -41,6 +41,14 @@ export class Course {
     return this.steps.length === 0 ? (last[0] ?? '') : [...this.steps, ...last].join(' ');
   }
 
+  /** `openai1=CERT_HAS_EXPIRED`: what the network or TLS said, for operators; undefined when it said nothing. */
+  reasons(): string | undefined {
+    const said = this.failures.flatMap(({ lease, outcome }) =>
+      outcome.kind === 'failed' && outcome.code !== undefined ? [`${lease.backend.name}=${outcome.code}`] : [],
+    );
+    return said.length === 0 ? undefined : said.join(' ');
+  }
+
   /** The headers that tell all this to the caller, as name, value, name, value, … */
   headers(backend?: string, status?: number): string[] {
     const headers = ['x-balancer-attempts', String(this.attempts)];

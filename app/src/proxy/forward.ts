@@ -217,7 +217,7 @@ class Flight {
     if (this.isSettled || socket === null) return void proxyReq.destroy();
     if (!socket.connecting) return this.onConnected();
     socket.once(this.attempt.target.protocol === 'https:' ? 'secureConnect' : 'connect', this.onConnected);
-    this.deadline(this.options.connectTimeoutMs, 'connect');
+    this.deadline(this.options.connectTimeoutMs, 'connect', 'CONNECT_TIMEOUT');
   }
 
   onResponse(proxyRes: IncomingMessage): void {
@@ -240,7 +240,7 @@ class Flight {
       this.settling.reject(error);
       return;
     }
-    this.fail(this.isConnected ? this.resetCause() : 'connect');
+    this.fail(this.isConnected ? this.resetCause() : 'connect', codeOf(error));
   }
 
   /** No status that HTTP knows: whatever this is, it is no answer. */
@@ -266,13 +266,13 @@ class Flight {
     return this.proxyReq?.reusedSocket === true ? 'stale-socket' : 'reset';
   }
 
-  private deadline(ms: number, cause: FailureCause): void {
+  private deadline(ms: number, cause: FailureCause, code?: string): void {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.fail(cause), ms);
+    this.timer = setTimeout(() => this.fail(cause, code), ms);
   }
 
-  private fail(cause: FailureCause): void {
-    this.settle(failed({ kind: 'failed', cause }));
+  private fail(cause: FailureCause, code?: string): void {
+    this.settle(failed(code === undefined ? { kind: 'failed', cause } : { kind: 'failed', cause, code }));
   }
 
   private settle(forwarded: Forwarded): void {
@@ -301,6 +301,12 @@ function headerOf(rawHeaders: readonly string[], name: string): string | undefin
     if (found.length === name.length && found.toLowerCase() === name) return rawHeaders[i + 1];
   }
   return undefined;
+}
+
+/** What the network, TLS or the parser said: `ENOTFOUND`, `CERT_HAS_EXPIRED`. Never a message: those quote what came. */
+function codeOf(error: Error): string | undefined {
+  const code: unknown = 'code' in error ? error.code : undefined;
+  return typeof code === 'string' && /^[A-Z][A-Z0-9_]{1,63}$/.test(code) ? code : undefined;
 }
 
 function flightOf(req: IncomingMessage): Flight {

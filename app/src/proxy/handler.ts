@@ -114,6 +114,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     const course = new Course();
     try {
       const ending = await serve(call, course);
+      const reasons = course.reasons();
       return {
         kind: 'request-finished',
         requestId: call.id,
@@ -123,6 +124,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
         deployment: asked.deployment,
         attempts: course.attempts,
         trace: course.trace(),
+        ...(reasons === undefined ? {} : { reasons }),
         durationMs: clock() - startedAt,
         ...ending,
       };

@@ -41,6 +41,8 @@ export type ProxyEvent =
       readonly backend?: string;
       readonly attempts: number;
       readonly trace: string;
+      /** What the network or TLS said where an attempt failed on it: `openai1=ENOTFOUND`. Not for callers. */
+      readonly reasons?: string;
       readonly durationMs: number;
     }
   | { readonly kind: 'state-changed'; readonly change: StateChange; readonly now: number }

@@ -63,9 +63,10 @@ function lineOf(event: ProxyEvent): Line | undefined {
     case 'attempt-ended':
       return undefined; // Told by the request's own line, in its trace.
     case 'request-finished': {
-      const { method, path, status, ending, code, client, operation, deployment, backend, attempts, trace } = event;
+      const { method, path, status, ending, code, client, operation, deployment, backend, attempts, trace, reasons } =
+        event;
       const text = `${method} ${path} ${status}${ending === 'delivered' ? '' : ` ${ending}`}`;
-      const fields = { code, backend, attempts, trace, deployment, operation, client };
+      const fields = { code, backend, attempts, trace, reasons, deployment, operation, client };
       const ms = Math.round(event.durationMs * 10) / 10;
       const line = { text, fields: { ...fields, ms, request: event.requestId } };
       return { level: ending === 'broken' || status >= 500 ? 'warning' : 'info', ...line };
@@ -78,7 +79,12 @@ function lineOf(event: ProxyEvent): Line | undefined {
       return {
         level: change.to.kind === 'quarantined' ? 'error' : 'info',
         text,
-        fields: { backend: change.backend.name, deployment: change.deployment, state: change.to.kind },
+        fields: {
+          backend: change.backend.name,
+          deployment: change.deployment,
+          state: change.to.kind,
+          reason: change.reason,
+        },
       };
     }
     case 'notice':

@@ -925,6 +925,38 @@ describe('pool: state changes', () => {
     assert.ok(driver.changes.every((change) => !('deployment' in change)));
   });
 
+  it('tells the reason of a failure: what the network said, else what failed, else the status', () => {
+    const driver = startPool(['a', 'b', 'c']);
+    driver.attempt('a', { kind: 'failed', cause: 'connect', code: 'CERT_HAS_EXPIRED' });
+    driver.attempt('b', RESET);
+    driver.attempt('b', RESET);
+    driver.attempt('c', UNAVAILABLE);
+    const answering = driver.lease(['a', 'b'], 'other');
+    driver.settle(answering, SERVER_ERROR);
+    driver.pool.conclude([answering], true, driver.clock.now());
+    const again = driver.lease(['a', 'b'], 'other');
+    driver.settle(again, SERVER_ERROR);
+    driver.pool.conclude([again], true, driver.clock.now());
+    assert.deepEqual(
+      driver.changes.map(({ backend: { name }, deployment = '', to, reason }) => [name, deployment, to.kind, reason]),
+      [
+        ['a', '', 'open', 'CERT_HAS_EXPIRED'],
+        ['b', 'gpt', 'open', 'reset'],
+        ['c', 'gpt', 'open', '503'],
+        ['c', 'other', 'open', '500'],
+      ],
+    );
+  });
+
+  it('tells no reason where none is needed', () => {
+    const driver = startPool(['a']);
+    driver.attempt('a', throttled(1000));
+    driver.clock.advance(1000);
+    driver.serve(driver.lease());
+    assert.ok(driver.changes.length > 2);
+    assert.ok(driver.changes.every((change) => !('reason' in change)));
+  });
+
   it('tells nothing of a single soft failure, a second probe or a wider ramp', () => {
     const driver = startPool(['a']);
     driver.attempt('a', RESET);

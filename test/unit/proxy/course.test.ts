@@ -32,6 +32,20 @@ function kept(status: number): {
   return { status, rawHeaders: [], bytes: Buffer.from('x') };
 }
 
+describe('course: the reasons', () => {
+  it('are what the network said, by backend, and nothing where it said nothing', () => {
+    const course = new Course();
+    assert.equal(course.reasons(), undefined);
+    course.add(lease('openai1'), throttled(1200), undefined);
+    course.add(lease('openai2'), RESET, undefined);
+    assert.equal(course.reasons(), undefined);
+    course.add(lease('openai3'), { kind: 'failed', cause: 'connect', code: 'ENOTFOUND' }, undefined);
+    course.add(lease('openai4'), { kind: 'failed', cause: 'reset', code: 'ECONNRESET' }, undefined);
+    assert.equal(course.reasons(), 'openai3=ENOTFOUND openai4=ECONNRESET');
+    assert.equal(course.trace(), 'openai1=429(1200ms) openai2=reset openai3=connect openai4=reset');
+  });
+});
+
 describe('course: the trace', () => {
   it('tells each attempt in order, the wait that was asked for included', () => {
     const course = new Course();

@@ -120,6 +120,20 @@ describe('log: text', () => {
     );
   });
 
+  it('says why a backend is failing, and what the network said of an attempt', () => {
+    const open: BreakerState = { kind: 'open', until: 6000, since: 5000, times: 1 };
+    const event = changed(open);
+    assert.ok(event.kind === 'state-changed');
+    assert.equal(
+      written('text', { ...event, change: { ...event.change, reason: 'CERT_HAS_EXPIRED' } }),
+      'Backend openai1 failing: not asked for 1000 ms while others answer backend=openai1 state=open reason=CERT_HAS_EXPIRED\n',
+    );
+    assert.match(
+      written('text', { ...FINISHED, reasons: 'openai1=ENOTFOUND openai2=EPROTO' }),
+      / reasons="openai1=ENOTFOUND openai2=EPROTO" /,
+    );
+  });
+
   it('tells notices with their level', () => {
     assert.equal(written('text', { kind: 'notice', level: 'info', text: 'Listening.' }), 'Listening.\n');
     assert.equal(written('text', { kind: 'notice', level: 'warning', text: 'Hm.' }), 'WARNING Hm.\n');
