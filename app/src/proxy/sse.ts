@@ -1,6 +1,6 @@
 /**
  * Server-sent events as bytes: where one ends. Nothing is decoded, so that nothing can be changed on the way.
- * An event ends with a blank line; lines end with LF or CRLF (no backend ends them with a lone CR).
+ * An event ends with a blank line; lines end with LF, CRLF or CR.
  */
 
 /** What a caller is sent while an upstream is silent. A comment: every client ignores it. */
@@ -21,12 +21,18 @@ export function isEventStream(header: (name: string) => string | undefined): boo
 
 /** Length of the part of these bytes up to and with their last complete event; 0 when there is none. */
 export function completeEventsLength(bytes: Buffer): number {
+  const toLf = lastBlankLine(bytes, LF, 0);
+  return Math.max(toLf, lastBlankLine(bytes, CR, toLf));
+}
+
+/** Where the last blank line that ends with this byte ends; 0 when none does after `after`. */
+function lastBlankLine(bytes: Buffer, lineEnd: number, after: number): number {
   let from = bytes.length - 1;
   while (from > 0) {
-    const lf = bytes.lastIndexOf(LF, from);
-    if (lf < 1) return 0;
-    if (bytes[lf - 1] === LF || (bytes[lf - 1] === CR && bytes[lf - 2] === LF)) return lf + 1;
-    from = lf - 1;
+    const at = bytes.lastIndexOf(lineEnd, from);
+    if (at < 1 || at < after) return 0;
+    if (isBlankLine(bytes, at)) return at + 1;
+    from = at - 1;
   }
   return 0;
 }
@@ -37,4 +43,12 @@ export function endsWithDone(events: Buffer): boolean {
   while (end > 0 && (events[end - 1] === LF || events[end - 1] === CR)) end -= 1;
   if (events[end - 1] !== DONE_LAST_BYTE) return false;
   return events.subarray(Math.max(0, end - DONE.length), end).equals(DONE);
+}
+
+/** True when the line that ends with the byte at `at` is empty: the bytes before it end another. */
+function isBlankLine(bytes: Buffer, at: number): boolean {
+  const before = bytes[at - 1];
+  if (bytes[at] === LF) return before === LF || (before === CR && (bytes[at - 2] === LF || bytes[at - 2] === CR));
+  // After LF it may be the first half of CRLF, whose other half has not come.
+  return before === CR || (before === LF && at + 1 < bytes.length && bytes[at + 1] !== LF);
 }

@@ -6,13 +6,13 @@ function isStream(headers: Readonly<Record<string, string>>): boolean {
   return isEventStream((name) => headers[name]);
 }
 
-/** Line by line: where the last blank line ends that follows another line. */
+/** Line by line: where the last blank line ends that follows another line. A CR at the end may be half of a CRLF. */
 function naiveLength(text: string): number {
   let length = 0;
   let at = 0;
-  for (const [index, line] of text.split('\n').slice(0, -1).entries()) {
-    at += line.length + 1;
-    if (index > 0 && (line === '' || line === '\r')) length = at;
+  for (const [index, { 0: line }] of [...text.matchAll(/.*?(?:\r\n|\n|\r(?=[^\n])|(?<=\r)\r$)/gs)].entries()) {
+    at += line.length;
+    if (index > 0 && /^[\r\n]+$/.test(line)) length = at;
   }
   return length;
 }
@@ -68,7 +68,13 @@ describe('sse: where the last complete event ends', () => {
     [': keep-alive\n', 0],
     [': keep-alive\n\n', 14],
     ['data: 1\n \n', 0],
-    ['data: 1\r\r', 0],
+    ['data: 1\r', 0],
+    ['data: 1\r\r', 9],
+    ['data: 1\r\r\n', 10],
+    ['data: 1\r\rdata: 2\r', 9],
+    ['data: 1\n\r', 0],
+    ['data: 1\n\rdata: 2', 9],
+    ['data: 1\r\n\r\ndata: 2\r\n', 11],
     ['\n\n', 2],
   ];
   for (const [text, length] of lengths) {
@@ -78,7 +84,19 @@ describe('sse: where the last complete event ends', () => {
   }
 
   it('is where a splitter finds it that goes line by line, for text cut anywhere', () => {
-    const piece = fc.constantFrom('data: 1', 'event: error', ':', '\n', '\r\n', '\n\n', '\r\n\r\n', '\r', 'ü', ' ');
+    const piece = fc.constantFrom(
+      'data: 1',
+      'event: error',
+      ':',
+      '\n',
+      '\r\n',
+      '\n\n',
+      '\r\n\r\n',
+      '\r',
+      '\r\r',
+      'ü',
+      ' ',
+    );
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 30 }), fc.nat(), fc.nat(), (pieces, first, second) => {
         const whole = Buffer.from(pieces.join(''));
@@ -91,7 +109,7 @@ describe('sse: where the last complete event ends', () => {
   });
 
   it('loses and repeats no byte when a stream is taken apart and put together by it', () => {
-    const event = fc.constantFrom('data: 1\n\n', 'data: 2\r\n\r\n', 'event: x\ndata: y\n\n', ': comment\n\n');
+    const event = fc.constantFrom('data: 1\n\n', 'data: 2\r\n\r\n', 'event: x\ndata: y\n\n', ': comment\r\r');
     fc.assert(
       fc.property(fc.array(event), fc.array(fc.integer({ min: 1, max: 20 })), (events, sizes) => {
         const whole = Buffer.from(events.join(''));
@@ -102,7 +120,7 @@ describe('sse: where the last complete event ends', () => {
           const bytes = Buffer.concat([tail, whole.subarray(at, at + size)]);
           const length = completeEventsLength(bytes);
           const complete = bytes.toString('utf8', 0, length);
-          assert.ok(complete === '' || complete.endsWith('\n\n') || complete.endsWith('\n\r\n'));
+          assert.match(complete, /^$|\n\n$|\n\r\n$|\r\r$/);
           sent += complete;
           tail = bytes.subarray(length);
           at += size;
