@@ -80,8 +80,8 @@ export function createForwarder(options: ForwardOptions): Forwarder {
   // httpxy's own agents stop at 256 sockets an origin.
   const kept = { keepAlive: true, maxSockets: Number.POSITIVE_INFINITY, maxFreeSockets: 256 };
   const agents = {
-    'http:': { kept: new http.Agent(kept), fresh: new http.Agent({ keepAlive: false }) },
-    'https:': { kept: new https.Agent(kept), fresh: new https.Agent({ keepAlive: false }) },
+    'http:': { kept: patient(new http.Agent(kept)), fresh: patient(new http.Agent({ keepAlive: false })) },
+    'https:': { kept: patient(new https.Agent(kept)), fresh: patient(new https.Agent({ keepAlive: false })) },
   };
   const middleware = createProxyMiddleware({
     ejectPlugins: true, // The default ones answer the caller on the first failed attempt.
@@ -118,6 +118,22 @@ export function createForwarder(options: ForwardOptions): Forwarder {
   }
 
   return { forward, close };
+}
+
+/** All headers of an answer. */
+const MOST_HEADER_BYTES = 65_536;
+
+/**
+ * By itself Node takes an answer with more than 16 KiB of headers for a broken one, and drops those after the first
+ * 1,000 without a word. This is the one place that every request passes before its parser is made.
+ */
+function patient<T extends http.Agent>(agent: T): T {
+  const adding = agent as T & { addRequest: (request: ClientRequest, ...rest: readonly unknown[]) => void };
+  const addRequest = adding.addRequest.bind(agent);
+  adding.addRequest = (request, ...rest) => {
+    addRequest(Object.assign(request, { maxHeaderSize: MOST_HEADER_BYTES, maxHeadersCount: 0 }), ...rest);
+  };
+  return agent;
 }
 
 const reportToFlight: Plugin = (proxy) => {
