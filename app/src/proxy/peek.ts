@@ -4,6 +4,7 @@
  * Until then a failure is still another backend's chance; after it there is none.
  */
 import type { IncomingMessage } from 'node:http';
+import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import { classify, needsBody, type Outcome } from '../balancer/outcome.ts';
 import type { Answer, Failed } from './forward.ts';
 import { isEventStream } from './sse.ts';
@@ -85,7 +86,7 @@ async function peekError(
   }
   const isWhole = read.ended === 'whole';
   const bytes = Buffer.concat(read.held);
-  const outcome = classify({ status, header, bodyText: () => (isWhole ? bytes.toString('utf8') : '') }, wallClockMs());
+  const outcome = classify({ status, header, bodyText: () => (isWhole ? textOf(bytes, header) : '') }, wallClockMs());
   if (outcome.kind === 'refused' && (isWhole || read.ended === 'held')) {
     return { kind: 'commit', held: read.held, isWhole };
   }
@@ -94,6 +95,26 @@ async function peekError(
   if (outcome.kind === 'refused') return { kind: 'failed', outcome: lost(read.ended) };
   return isWhole ? { kind: 'failed', outcome, kept: { status, rawHeaders, bytes } } : { kind: 'failed', outcome };
 }
+
+/** Some compress whatever was asked for; the caller gets the bytes as they are, but what they say counts. */
+function textOf(bytes: Buffer, header: Answer['header']): string {
+  const decode = DECODERS.get(header('content-encoding')?.toLowerCase() ?? '');
+  if (decode === undefined) return bytes.toString('utf8');
+  try {
+    return decode(bytes, { maxOutputLength: LONGEST_ERROR }).toString('utf8');
+  } catch {
+    return ''; // Not what it was said to be, or far too long for an error.
+  }
+}
+
+const LONGEST_ERROR = 65_536;
+const DECODERS: ReadonlyMap<string, (bytes: Buffer, options: { readonly maxOutputLength: number }) => Buffer> = new Map(
+  [
+    ['gzip', gunzipSync],
+    ['deflate', inflateSync],
+    ['br', brotliDecompressSync],
+  ],
+);
 
 /** Reads a body to its end, so that its connection can be used again; one that takes too long loses it. */
 function discard(body: IncomingMessage, withinMs: number): void {
