@@ -68,6 +68,8 @@ export function createServer({ listener, connections, onRefused, limits = SERVER
     if (isMalformed(req)) refuseRequest(req, res, refusals.MALFORMED_REQUEST);
     else listener(req, res);
   });
+  // Told to go on where the body is read: a caller who is refused before should not send it at all.
+  server.on('checkContinue', (req, res) => server.emit('request', req, res));
   server.on('checkExpectation', (req, res) => refuseRequest(req, res, refusals.EXPECTATION_FAILED));
   server.on('connect', (_req, socket: Duplex) => refuse(socket, refusals.METHOD_NOT_ALLOWED));
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {

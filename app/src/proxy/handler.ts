@@ -95,7 +95,8 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     client: string,
   ): Promise<ProxyEvent | undefined> {
     const startedAt = clock();
-    const read = await readBody(req, admission.bodies, { mostBytes: limits.maxBodyBytes, idleMs: limits.bodyIdleMs });
+    const bodyLimits = { mostBytes: limits.maxBodyBytes, idleMs: limits.bodyIdleMs };
+    const read = await readBody(req, admission.bodies, bodyLimits, () => goOn(req, res));
     if (read.kind === 'gone') return notServed(req, client, ABANDONED);
     if (read.kind !== 'body') return refused(req, res, refusals.BODY_ERRORS[read.kind], client);
     const { body } = read;
@@ -319,6 +320,11 @@ function endingOf(outcome: Outcome): Ending['ending'] {
 
 function failed(outcome: Outcome): Failed {
   return { kind: 'failed', outcome };
+}
+
+/** For a caller that sends its body only when it is wanted. */
+function goOn(req: IncomingMessage, res: ServerResponse): void {
+  if (req.headers.expect !== undefined && req.httpVersion === '1.1') res.writeContinue();
 }
 
 /** For events: no query, and no authority, which may hold a password. */
