@@ -6,10 +6,10 @@
  * error for the same attempt, and leaves listeners on both objects. A facade is settled once and forgotten.
  * Deadlines are ours: httpxy's `proxyTimeout` is socket idleness and cannot be told from a reset.
  */
-import http, { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
-import https from 'node:https';
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import { createProxyMiddleware, type Plugin } from 'http-proxy-middleware';
 import type { FailureCause, Outcome } from '../balancer/outcome.ts';
+import { createAgents } from './agents.ts';
 
 /** Where to: the parts of a backend's origin, taken apart once. */
 export interface Target {
@@ -77,12 +77,7 @@ export function targetOf(origin: string): Target {
 }
 
 export function createForwarder(options: ForwardOptions): Forwarder {
-  // httpxy's own agents stop at 256 sockets an origin.
-  const kept = { keepAlive: true, maxSockets: Number.POSITIVE_INFINITY, maxFreeSockets: 256 };
-  const agents = {
-    'http:': { kept: patient(new http.Agent(kept)), fresh: patient(new http.Agent({ keepAlive: false })) },
-    'https:': { kept: patient(new https.Agent(kept)), fresh: patient(new https.Agent({ keepAlive: false })) },
-  };
+  const { agentFor, close } = createAgents();
   const middleware = createProxyMiddleware({
     ejectPlugins: true, // The default ones answer the caller on the first failed attempt.
     plugins: [reportToFlight],
@@ -94,7 +89,7 @@ export function createForwarder(options: ForwardOptions): Forwarder {
       const { body, target } = attempt;
       // A Stream by type; httpxy only calls `pipe`. Raw bytes replay without one.
       perRequest.buffer = { pipe: (to: ClientRequest) => to.end(body) } as never;
-      perRequest.agent = agents[target.protocol][attempt.fresh ? 'fresh' : 'kept'];
+      perRequest.agent = agentFor(target.protocol, attempt.fresh);
       return { protocol: target.protocol, hostname: target.hostname, port: target.port };
     },
   });
@@ -110,30 +105,7 @@ export function createForwarder(options: ForwardOptions): Forwarder {
     });
   }
 
-  function close(): void {
-    for (const { kept: pooled, fresh } of Object.values(agents)) {
-      pooled.destroy();
-      fresh.destroy();
-    }
-  }
-
   return { forward, close };
-}
-
-/** All headers of an answer. */
-const MOST_HEADER_BYTES = 65_536;
-
-/**
- * By itself Node takes an answer with more than 16 KiB of headers for a broken one, and drops those after the first
- * 1,000 without a word. This is the one place that every request passes before its parser is made.
- */
-function patient<T extends http.Agent>(agent: T): T {
-  const adding = agent as T & { addRequest: (request: ClientRequest, ...rest: readonly unknown[]) => void };
-  const addRequest = adding.addRequest.bind(agent);
-  adding.addRequest = (request, ...rest) => {
-    addRequest(Object.assign(request, { maxHeaderSize: MOST_HEADER_BYTES, maxHeadersCount: 0 }), ...rest);
-  };
-  return agent;
 }
 
 const reportToFlight: Plugin = (proxy) => {
