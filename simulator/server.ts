@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
+import type { Socket } from 'node:net';
 import { Answering } from './answering.ts';
 import { Behaviour } from './behaviour.ts';
 import { CallLog } from './call-log.ts';
@@ -13,6 +14,7 @@ import { CONTROL_PREFIX, handleControl } from './control.ts';
 import { deliver, pause } from './deliver.ts';
 import type { Answer } from './deliver.ts';
 import type { ResourceOptions } from './options.ts';
+import { reserveOnce } from './reservation.ts';
 import type { Fault } from './scenario.ts';
 import { openSocketsOf, resetConnection } from './sockets.ts';
 
@@ -40,7 +42,7 @@ export interface SimulatedResource {
   clearCalls(): void;
   /** Forgets faults, throttles and reductions, gives the role and starts every quota afresh. */
   clearFaults(): void;
-  /** From now on connections are refused; those that exist are destroyed. */
+  /** From now on connections are refused; those that exist are destroyed. The port stays taken: nobody else gets it. */
   stopListening(): Promise<void>;
   /** On the same port again. */
   listenAgain(): Promise<void>;
@@ -74,9 +76,16 @@ export async function startResource(options: ResourceOptions): Promise<Simulated
     serve(req, res);
   });
   const sockets = openSocketsOf(server);
+  /** Those that carried a request before. */
+  const used = new WeakSet<Socket>();
 
   function serve(req: IncomingMessage, res: ServerResponse): void {
-    const fault = behaviour.nextFault();
+    const fault = behaviour.nextFault(used.has(req.socket));
+    used.add(req.socket);
+    if (fault?.kind === 'stale') {
+      resetConnection(req.socket);
+      return;
+    }
     const call = log.add(req, fault?.kind);
     openRequests += 1;
     res.once('close', () => {
@@ -155,6 +164,8 @@ export async function startResource(options: ResourceOptions): Promise<Simulated
   }
 
   const port = await listen(options.port ?? 0);
+  /** What it is kept taken with while nobody listens there. */
+  let freePort = (): void => {};
   const resource: SimulatedResource = {
     name: options.name,
     url: `${options.tls === undefined ? 'http' : 'https'}://${HOST}:${port}`,
@@ -174,12 +185,20 @@ export async function startResource(options: ResourceOptions): Promise<Simulated
     withoutRole: (ms) => behaviour.withoutRole(now() + ms),
     clearCalls: () => log.clear(),
     clearFaults: () => behaviour.clear(),
-    stopListening: stop,
+    async stopListening() {
+      if (server.listening) {
+        freePort = await reserveOnce(port, stop);
+      }
+    },
     async listenAgain() {
       await listen(port);
+      freePort();
     },
     dropIdleSockets: () => server.closeIdleConnections(),
-    close: stop,
+    async close() {
+      await stop();
+      freePort();
+    },
     onceCalled: () => log.next(),
   };
   return resource;

@@ -10,7 +10,7 @@ import { startBalancer, type RunningBalancer } from '../support/balancer.ts';
 import { chat, errorOf, send, type Received } from '../support/http.ts';
 import { manualClock } from '../support/manual-clock.ts';
 import { answerOf, assertCall, callCounts, course, hasNoOpenRequests, statesOf } from '../support/observed.ts';
-import { endOutages, takeDown } from '../support/outage.ts';
+import { takeDown } from '../support/outage.ts';
 import { until } from '../support/until.ts';
 
 /** What a backend does to every request. */
@@ -324,7 +324,6 @@ for (const row of rows) {
         running = await startBalancer({ settings, handlerLimits, clock: manualClock(1000).now });
       });
       afterEach(() => running.close());
-      afterEach(endOutages);
 
       for (const count of [1, 2]) {
         it(`at ${count} of 3: backend ${count + 1} answers`, async () => {
@@ -431,7 +430,6 @@ describe('failover: answers that another backend would repeat', () => {
 });
 
 describe('failover: what is told when the backends failed in different ways', () => {
-  afterEach(endOutages);
   const permission: Fault = { kind: 'permission-denied' };
   const missing: Fault = { kind: 'missing-deployment' };
   const unauthorized: Fault = { kind: 'unauthorized' };

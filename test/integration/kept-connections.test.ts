@@ -7,7 +7,7 @@ import { startBalancer, type RunningBalancer } from '../support/balancer.ts';
 import { behind, startHeldUpstream } from '../support/held-upstream.ts';
 import { chat, send, type Received } from '../support/http.ts';
 import { answerOf, callCounts, hasNoOpenRequests, statesOf } from '../support/observed.ts';
-import { bringUp, endOutages, takeDown } from '../support/outage.ts';
+import { bringUp, takeDown } from '../support/outage.ts';
 import { until } from '../support/until.ts';
 
 const PATH = '/v1/chat/completions';
@@ -23,7 +23,6 @@ describe('kept connections', () => {
     first = resource;
   });
   afterEach(() => running.close());
-  afterEach(endOutages);
 
   const ask = (body = chat()): Promise<Received> => send(running.url + PATH, { body });
 

@@ -12,7 +12,7 @@ import {
 import { chat, errorOf, send, type Received } from '../support/http.ts';
 import { manualClock, type ManualClock } from '../support/manual-clock.ts';
 import { callCounts, course, hasNoOpenRequests, statesOf } from '../support/observed.ts';
-import { bringUp, endOutages, takeDown } from '../support/outage.ts';
+import { bringUp, takeDown } from '../support/outage.ts';
 import { open } from '../support/reading.ts';
 import { until } from '../support/until.ts';
 
@@ -37,7 +37,6 @@ describe('recovery', () => {
     running = await startBalancer({ clock: clock.now, ...setup });
   }
 
-  afterEach(endOutages);
   afterEach(async () => {
     await running.close();
     await Promise.all(upstreams.map((upstream) => upstream.close()));

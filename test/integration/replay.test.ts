@@ -7,7 +7,7 @@ import type { Fault } from '../../simulator/scenario.ts';
 import { startBalancer, type RunningBalancer } from '../support/balancer.ts';
 import { chat, send } from '../support/http.ts';
 import { answerOf, callCounts, course, hasNoOpenRequests } from '../support/observed.ts';
-import { endOutages, takeDown } from '../support/outage.ts';
+import { takeDown } from '../support/outage.ts';
 import { open } from '../support/reading.ts';
 import { until } from '../support/until.ts';
 
@@ -54,7 +54,6 @@ describe('replay', () => {
   }
 
   afterEach(() => running.close());
-  afterEach(endOutages);
 
   for (const { name, fault, step } of kinds) {
     for (const how of ['with its length', 'chunked'] as const) {
@@ -212,7 +211,6 @@ describe('calls that create', () => {
     await start();
   });
   afterEach(() => running.close());
-  afterEach(endOutages);
 
   async function start(settings: Readonly<Record<string, string>> = {}): Promise<void> {
     running = await startBalancer({ settings });

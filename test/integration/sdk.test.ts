@@ -6,7 +6,7 @@ import OpenAI, { APIError, AzureOpenAI, NotFoundError, RateLimitError, toFile } 
 import type { Fault } from '../../simulator/scenario.ts';
 import { CLIENT_KEY, startBalancer, type RunningBalancer } from '../support/balancer.ts';
 import { callCounts, credentialsIn, hasNoOpenRequests, statesOf } from '../support/observed.ts';
-import { endOutages, takeDown } from '../support/outage.ts';
+import { takeDown } from '../support/outage.ts';
 import { until } from '../support/until.ts';
 
 const model = 'gpt-5.4-mini';
@@ -77,7 +77,6 @@ for (const { name, make, path } of clients) {
         client = make(running.url);
       });
       afterEach(() => running.close());
-      afterEach(endOutages);
 
       /** The first was asked once, in vain, and the second once, for this path, with its own key. */
       async function assertFailedOver(operation: string, deployment: string): Promise<void> {

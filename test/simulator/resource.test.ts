@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import { Agent, IncomingMessage, createServer, request } from 'node:http';
 import { Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
@@ -92,6 +93,22 @@ describe('simulator: sockets', () => {
       assert.equal((await ask(resource)).status, 200);
     }));
 
+  it('keeps its port while it does not listen, and gives it back when it listens again or is closed', () =>
+    withResource({}, async (resource) => {
+      const port = Number(new URL(resource.url).port);
+      for (let n = 0; n < 3; n += 1) {
+        await resource.stopListening();
+        assertTaken(port, true);
+        await assert.rejects(ask(resource), { code: 'ECONNREFUSED' });
+        await resource.listenAgain();
+        assert.equal((await ask(resource)).status, 200);
+        assertTaken(port, false);
+      }
+      await resource.stopListening();
+      await resource.close();
+      assertTaken(port, false);
+    }));
+
   it('makes events no faster than its caller takes them', async () => {
     const TOTAL = 2000;
     let made = 0;
@@ -166,3 +183,13 @@ describe('simulator: fleet', () => {
     }
   });
 });
+
+/** A connection that stands goes out from this port, which nobody else is given then; only Linux tells. */
+function assertTaken(port: number, isTaken: boolean): void {
+  const table = '/proc/net/tcp';
+  if (!existsSync(table)) return;
+  const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const lines = readFileSync(table, 'utf8').split('\n');
+  const connections = lines.filter((line) => line.includes(`: ${local} `) && / 01 /.test(line));
+  assert.equal(connections.length, isTaken ? 1 : 0, connections.join('\n'));
+}
