@@ -34,9 +34,13 @@ export class Behaviour {
     this.standing = fault;
   }
 
-  /** The fault of the request that just arrived. */
-  nextFault(): Fault | undefined {
-    return this.scripted.length > 0 ? this.scripted.shift() : this.standing;
+  /** The fault of the request that just arrived. `stale` waits for one on a connection that was kept. */
+  nextFault(isKept: boolean): Fault | undefined {
+    const next = this.scripted[0] ?? this.standing;
+    if (next?.kind === 'stale' && !isKept) {
+      return undefined;
+    }
+    return this.scripted.shift() ?? this.standing;
   }
 
   throttle(until: number, deployment: string = EVERY_DEPLOYMENT): void {

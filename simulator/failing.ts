@@ -57,6 +57,7 @@ export function failedAnswer(
     case 'slow-first-byte':
     case 'slow-first-chunk':
     case 'hang':
+    case 'stale':
     case 'gzip':
     case 'large':
     case 'early-answer':

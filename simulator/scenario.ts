@@ -40,6 +40,8 @@ export type Fault =
   | { readonly kind: 'slow-first-byte'; readonly ms: number }
   | { readonly kind: 'slow-first-chunk'; readonly ms: number }
   | { readonly kind: 'hang' }
+  /** A kept connection is reset at the first bytes of its next request, which was never read. */
+  | { readonly kind: 'stale' }
   | { readonly kind: 'missing-deployment' }
   | { readonly kind: 'operation-not-supported' }
   | { readonly kind: 'unauthorized' }
@@ -75,6 +77,7 @@ export const faultForms: Readonly<Record<Fault['kind'], string>> = {
   'slow-first-byte': 'slow-first-byte:milliseconds',
   'slow-first-chunk': 'slow-first-chunk:milliseconds',
   hang: 'hang',
+  stale: 'stale',
   'missing-deployment': 'missing-deployment',
   'operation-not-supported': 'operation-not-supported',
   unauthorized: 'unauthorized',
@@ -98,6 +101,7 @@ export function parseFault(text: string): Fault | undefined {
     case 'refuse':
     case 'reset-before-headers':
     case 'hang':
+    case 'stale':
     case 'missing-deployment':
     case 'operation-not-supported':
     case 'unauthorized':

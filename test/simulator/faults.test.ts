@@ -2,9 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import http from 'node:http';
+import https from 'node:https';
 import { gunzipSync } from 'node:zlib';
 import type { Fault } from '../../simulator/scenario.ts';
+import { createAuthority } from '../../simulator/tls.ts';
 import {
+  CHAT,
   ask,
   askRaw,
   chatBody,
@@ -212,6 +216,46 @@ describe('simulator: connections', () => {
       resource.script({ kind: 'refuse' });
       await assert.rejects(ask(resource), { code: 'ECONNRESET' });
       assert.equal(resource.calls[0]?.body.length, 0);
+    }));
+
+  for (const tls of [false, true]) {
+    it(`resets a kept connection at the first bytes of its next request, ${tls ? 'under TLS' : 'without TLS'}`, async () => {
+      const authority = await createAuthority();
+      await withResource(tls ? { tls: await authority.issue() } : {}, async (resource) => {
+        const scheme = tls ? https : http;
+        const agent = new scheme.Agent({ keepAlive: true });
+        const askKept = (body: string): Promise<number> =>
+          new Promise((resolve, reject) => {
+            const options = { method: 'POST', agent, ...(tls ? { ca: authority.cert } : {}) };
+            const req = scheme.request(resource.url + CHAT, options, (res) => {
+              res.on('end', () => resolve(res.statusCode ?? 0)).resume();
+            });
+            req.on('error', reject).end(body);
+          });
+        const body = JSON.stringify(chatBody);
+        try {
+          resource.script({ kind: 'stale' }, { kind: 'status', status: 503 });
+          assert.equal(await askKept(body), 200);
+          await assert.rejects(askKept(JSON.stringify({ ...chatBody, user: 'x'.repeat(2 ** 20) })), /ECONNRESET|EPIPE/);
+          assert.equal(resource.calls.length, 1);
+          assert.deepEqual([resource.openRequests, resource.openSockets], [0, 0]);
+          assert.equal(await askKept(body), 503); // On a new connection, which the next fault meets.
+        } finally {
+          agent.destroy();
+        }
+      });
+    });
+  }
+
+  it('leaves every connection that is new alone while the kept ones go stale', () =>
+    withResource({}, async (resource) => {
+      resource.always({ kind: 'stale' });
+      for (let n = 0; n < 3; n += 1) assert.equal((await ask(resource)).status, 200);
+      assert.equal(resource.calls.length, 3);
+      assert.deepEqual(
+        resource.calls.map(({ fault }) => fault),
+        [undefined, undefined, undefined],
+      );
     }));
 
   it('resets before headers once the whole request was read', () =>

@@ -23,6 +23,7 @@ const readable: readonly (readonly [string, Fault])[] = [
   ['slow-first-byte:100', { kind: 'slow-first-byte', ms: 100 }],
   ['slow-first-chunk:100', { kind: 'slow-first-chunk', ms: 100 }],
   ['hang', { kind: 'hang' }],
+  ['stale', { kind: 'stale' }],
   ['missing-deployment', { kind: 'missing-deployment' }],
   ['operation-not-supported', { kind: 'operation-not-supported' }],
   ['unauthorized', { kind: 'unauthorized' }],
@@ -72,6 +73,7 @@ const unreadable = [
   'stall:3:500:1',
   'large',
   'hang:1',
+  'stale:1',
 ];
 
 describe('parseFault', () => {
