@@ -217,6 +217,7 @@ describe('streaming byte for byte', () => {
     ['events that end with LF', LF],
     ['events that end with CRLF', LF.replaceAll('\n', '\r\n')],
     ['events that end with both in turn', LF.replaceAll('\n\n', '\r\n\n')],
+    ['events that end with CR alone', LF.replaceAll('\n', '\r')],
     ['a last event without its blank line', LF.trimEnd()],
     ['a stream that begins with blank lines and a byte order mark', `\u{feff}\n\n\r\n\n${LF}`],
     ['bytes that are no events at all', '\n\n\n\0\u0001 nothing \r\r\n'],
@@ -316,6 +317,25 @@ describe('streaming byte for byte', () => {
     res.end('\n\n');
     const received = await reading.done;
     assert.equal(received.body.toString(), 'data: 1\n\ndata: 2\n\ndata: 3\r\n\r\ndata: 4\n\ndata: 5\n\n');
+    running.assertIdle();
+  });
+
+  it('gives out an event whose lines end with CR alone as soon as its blank line came', async () => {
+    await start();
+    const { res, reading: opened } = await begin();
+    await write(res, 'data: 1\r\rdata: 2\r');
+    const reading = await opened;
+    await reading.came((text) => text === 'data: 1\r\r');
+    await write(res, '\r');
+    await reading.came((text) => text === 'data: 1\r\rdata: 2\r\r');
+    await write(res, 'data: 3');
+    res.socket?.destroySoon();
+    const received = await reading.done;
+    assert.equal(received.isComplete, false);
+    assert.match(
+      received.body.toString(),
+      /^data: 1\r\rdata: 2\r\revent: error\ndata: \{[^\n]*"code":"stream_broken"[^\n]*\}\n\n$/,
+    );
     running.assertIdle();
   });
 
