@@ -14,7 +14,7 @@ import { createServer, type IncomingMessage } from 'node:http';
 import type { SimulatedResource } from '../../simulator/server.ts';
 import { CLIENT_KEY, startBalancer, type RunningBalancer } from '../support/balancer.ts';
 import { hasNoOpenRequests } from '../support/observed.ts';
-import { endOutages, takeDown } from '../support/outage.ts';
+import { takeDown } from '../support/outage.ts';
 import { until } from '../support/until.ts';
 
 export interface Stage {
@@ -32,7 +32,6 @@ export async function openStage(): Promise<Stage> {
   let scene: RunningBalancer | undefined;
 
   async function endScene(): Promise<void> {
-    endOutages();
     await scene?.close();
     scene = undefined;
   }
