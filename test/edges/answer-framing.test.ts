@@ -263,4 +263,17 @@ describe('where an answer of a backend ends', () => {
       await assertAtRest(running);
     });
   }
+
+  it('is found in time behind long events of which every byte is a chunk of its own', async () => {
+    const text = `data: ${'x'.repeat(60_000)}\n\n`;
+    const chunks = Array.from(text, (byte) => `1\r\n${byte}\r\n`).join('');
+    await start((socket) =>
+      socket.write(`${CHUNKED.replace('application/json', 'text/event-stream')}${chunks}0\r\n\r\n`),
+    );
+    for (let n = 0; n < 6; n += 1) {
+      const { received } = await watch(running, () => ask(chat({ stream: true })));
+      assert.deepEqual([received.body.toString() === text, received.isComplete], [true, true]);
+      await assertAtRest(running);
+    }
+  }).timeout(5000);
 });

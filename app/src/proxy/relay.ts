@@ -88,6 +88,30 @@ function hasBody(res: ServerResponse, status: number): boolean {
   return res.req.method !== 'HEAD' && status !== 204 && status !== 304;
 }
 
+/** Bytes that wait, in one buffer that grows by doubling: however small the pieces, each is copied a few times at most. */
+class Tail {
+  private bytes: Buffer = NOTHING;
+  length = 0;
+
+  add(piece: Buffer): void {
+    const length = this.length + piece.length;
+    if (this.length === 0) this.bytes = piece;
+    else {
+      if (length > this.bytes.length) this.bytes = Buffer.concat([this.bytes.subarray(0, this.length)], length * 2);
+      piece.copy(this.bytes, this.length);
+    }
+    this.length = length;
+  }
+
+  /** All of it and this, and nothing waits any more. */
+  takeWith(piece: Buffer): Buffer {
+    const all = this.length === 0 ? piece : Buffer.concat([this.bytes.subarray(0, this.length), piece]);
+    this.bytes = NOTHING;
+    this.length = 0;
+    return all;
+  }
+}
+
 interface StreamParts {
   readonly status: number;
   readonly body: IncomingMessage;
@@ -103,10 +127,10 @@ interface StreamParts {
 class RelayedStream {
   private readonly parts: StreamParts;
   /** The beginning of an event whose end has not come yet. */
-  private tail: Buffer | undefined;
+  private readonly tail = new Tail();
   /** What went out ends with a complete event. */
   private isAtBoundary = true;
-  /** Of an event that goes out in parts: the last bytes that did, for its blank line may be cut in two. */
+  /** The last bytes of an event whose end has not come: its blank line may be cut in two. */
   private lastBytes = NOTHING;
   /** The caller has the last event; only the end of the body is missing. */
   private isDone = false;
@@ -140,22 +164,30 @@ class RelayedStream {
 
   private readonly onData = (chunk: Buffer): void => {
     this.movedAt = this.parts.now();
-    if (this.parts.isEvents) this.writeEvents(this.tail === undefined ? chunk : Buffer.concat([this.tail, chunk]));
+    if (this.parts.isEvents) this.writeEvents(chunk);
     else this.write(chunk);
   };
 
-  /** Writes up to the last complete event; the rest waits, unless it is too long. */
-  private writeEvents(bytes: Buffer): void {
+  /** Writes up to the last complete event; the rest waits, unless it is too long. No byte is looked at twice. */
+  private writeEvents(chunk: Buffer): void {
     const before = this.lastBytes.length;
-    const known = before === 0 ? bytes : Buffer.concat([this.lastBytes, bytes]);
-    const toBoundary = Math.max(0, completeEventsLength(known) - before);
-    const ready = toBoundary === 0 && bytes.length > LONGEST_HELD_EVENT ? bytes.length : toBoundary;
-    this.tail = ready === bytes.length ? undefined : bytes.subarray(ready);
-    if (ready === 0) return;
-    this.isAtBoundary = ready === toBoundary;
-    this.lastBytes = this.isAtBoundary ? NOTHING : Buffer.from(bytes.subarray(-BLANK_LINE_REACH));
-    const events = ready === bytes.length ? bytes : bytes.subarray(0, ready);
-    this.isDone = this.isAtBoundary && endsWithDone(events);
+    const known = before === 0 ? chunk : Buffer.concat([this.lastBytes, chunk]);
+    const boundary = completeEventsLength(known);
+    const hasBoundary = boundary > 0 && boundary >= before;
+    const isTooLong = this.tail.length + chunk.length > LONGEST_HELD_EVENT;
+    const ready = hasBoundary ? boundary - before : isTooLong ? chunk.length : undefined;
+    if (ready === undefined) {
+      this.tail.add(chunk);
+      this.lastBytes = Buffer.from(known.subarray(-BLANK_LINE_REACH));
+      return;
+    }
+    const events = this.tail.takeWith(ready === chunk.length ? chunk : chunk.subarray(0, ready));
+    const rest = chunk.subarray(ready);
+    if (rest.length > 0) this.tail.add(rest);
+    const seen = hasBoundary ? rest : known;
+    this.lastBytes = seen.length === 0 ? NOTHING : Buffer.from(seen.subarray(-BLANK_LINE_REACH));
+    this.isAtBoundary = hasBoundary;
+    this.isDone = hasBoundary && endsWithDone(events);
     this.write(events);
   }
 
@@ -175,8 +207,8 @@ class RelayedStream {
   private readonly onEnd = (): void => {
     const { res } = this.parts;
     // The last event of some backends lacks its blank line.
-    if (this.tail === undefined) res.end();
-    else res.end(this.tail);
+    if (this.tail.length === 0) res.end();
+    else res.end(this.tail.takeWith(NOTHING));
     this.finish(this.whole());
   };
 
