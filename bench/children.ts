@@ -21,7 +21,7 @@ export interface Child {
   /** What it wrote to stdout so far; stdout is a file, so that writing logs costs what it costs. */
   output(): string;
   /** Resolves when `isReady` does with true; rejects when the child ends first or takes too long. */
-  ready(isReady: () => boolean | Promise<boolean>): Promise<void>;
+  ready(isReady: () => boolean | Promise<boolean>, withinMs?: number): Promise<void>;
   readonly stop: () => Promise<void>;
 }
 
@@ -85,8 +85,8 @@ export function startChild(spec: ChildSpec): Child {
   return {
     pid,
     output: () => readFileSync(`${base}.out`, 'utf8'),
-    ready: async (isReady) => {
-      const deadline = Date.now() + readyDeadlineMs;
+    ready: async (isReady, withinMs = readyDeadlineMs) => {
+      const deadline = Date.now() + withinMs;
       while (!(await isReady())) {
         const trouble = isOver ? 'ended at start' : Date.now() > deadline ? 'was not ready in time' : undefined;
         if (trouble !== undefined) {

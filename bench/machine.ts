@@ -8,12 +8,12 @@ export interface Machine {
   readonly cores: number;
   readonly memoryGiB: number;
   readonly kernel: string;
-  readonly node: string;
-  readonly nginx: string;
+  /** By name: Node, and each contender that has one. */
+  readonly versions: Readonly<Record<string, string>>;
   readonly loadAverage: number;
 }
 
-export function describeMachine(nginx: string | undefined): Machine {
+export function describeMachine(versions: Readonly<Record<string, string>>): Machine {
   const [loadAverage = 0] = loadavg();
   return {
     date: new Date().toISOString(),
@@ -21,8 +21,7 @@ export function describeMachine(nginx: string | undefined): Machine {
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     kernel: release(),
-    node: process.version,
-    nginx: nginx ?? 'not installed',
+    versions: { node: process.version, ...versions },
     loadAverage: Math.round(loadAverage * 100) / 100,
   };
 }

@@ -1,109 +1,113 @@
-// The benchmark: the balancer, a bare Node pass-through and nginx, measured in one run on one machine. README.md has the
-// method. Exits with 1 when any request failed or was answered wrongly; times are printed, never asserted.
+// The benchmark: the balancer beside bare Node pass-throughs, nginx, haproxy and other gateways for language models,
+// measured in one run on one machine. README.md has the method. Exits with 1 when any request failed or was answered
+// wrongly; times are printed, never asserted.
 import { writeFileSync } from 'node:fs';
-import { allowedCores, cleanUpAtExit, pinSelf, startChild } from './children.ts';
-import { balancerContender, balancerProgram } from './contenders/balancer.ts';
-import { bareContender } from './contenders/bare.ts';
-import type { Contender, ContenderName, Surroundings } from './contenders/contender.ts';
-import { directContender } from './contenders/direct.ts';
-import { nginxContender, nginxVersion } from './contenders/nginx.ts';
+import { allowedCores, cleanUpAtExit, pinSelf } from './children.ts';
+import { createContender, peers, requirements } from './contenders/all.ts';
+import { balancerProgram } from './contenders/balancer.ts';
+import { labels } from './contenders/contender.ts';
+import type { Contender, ContenderName, Surroundings, Transport } from './contenders/contender.ts';
 import { describeMachine } from './machine.ts';
 import { OptionsError, readOptions, usage } from './options.ts';
 import type { Options } from './options.ts';
-import { fullPlan, quickPlan } from './plan.ts';
-import type { Plan } from './plan.ts';
-import { toJson, toMarkdown } from './report.ts';
-import { measureAddedLatency } from './scenarios/added-latency.ts';
-import { measureCpuPerRequest } from './scenarios/cpu-per-request.ts';
-import type { Cores, ScenarioResult, Surveyed } from './scenarios/scenario.ts';
-import { measureStreamCpu } from './scenarios/stream-cpu.ts';
-import { measureStreamMemory } from './scenarios/stream-memory.ts';
+import { expectedMs, fullPlan, quickPlan } from './plan.ts';
+import { profileBalancer } from './profile/run.ts';
+import { writeReadmes } from './readme-tables.ts';
+import { resultsOf, toJson } from './results.ts';
+import { toMarkdown } from './report.ts';
+import { surveyAll } from './survey.ts';
+import type { Surveyed } from './scenarios/scenario.ts';
 import { Tally } from './tally.ts';
+import { startUpstreams } from './upstreams.ts';
+
+/** A run that takes longer has gone wrong. */
+const mostMs = 600_000;
 
 async function main(options: Options): Promise<void> {
+  if (options.readmeFile !== undefined) return writeReadmes(options.readmeFile);
+  setTimeout(() => {
+    process.stderr.write('the benchmark took more than 10 minutes and was ended\n');
+    process.exit(1);
+  }, mostMs).unref();
   cleanUpAtExit();
   const notes: string[] = [];
-  const nginx = nginxVersion();
-  const machine = describeMachine(nginx);
-  const names = options.contenders.filter((name) => name !== 'nginx' || nginx !== undefined);
-  if (names.length < options.contenders.length) {
-    notes.push('nginx is not installed, its rows are left out; on Debian: apt-get install nginx-light');
-  }
-  const program = names.includes('balancer')
-    ? balancerProgram(options.balancerForm, options.balancerCommand)
-    : undefined;
-
   const [contenderCore = 0, loadCore = contenderCore] = allowedCores();
   if (loadCore === contenderCore) notes.push('only one core: contenders and load take time from each other');
-  const cores: Cores = { contender: contenderCore, load: loadCore };
-  pinSelf(cores.load);
-
-  const surroundings: Surroundings = {
-    core: cores.contender,
-    upstreamPorts: await startUpstream(cores.load),
+  pinSelf(loadCore);
+  const program = balancerProgram(options.balancerForm, options.balancerCommand);
+  const upstreams = await startUpstreams(loadCore);
+  const surroundingsOf = (transport: Transport): Surroundings => ({
+    ...upstreams[transport],
+    core: contenderCore,
+    transport,
     clientKey: 'bench-client-key-0123456789abcdef',
     backendKey: 'bench-backend-key-0123456789abcdef',
+  });
+  const tallies = new Map(labels.map((label) => [label, new Tally()]));
+  const surveyed: Surveyed = {
+    cores: { contender: contenderCore, load: loadCore },
+    tallyOf: (label) => tallies.get(label) ?? new Tally(),
   };
-  const contenderOf = (name: ContenderName): Contender[] => {
-    switch (name) {
-      case 'direct':
-        return [directContender(surroundings)];
-      case 'nginx':
-        return [nginxContender(surroundings)];
-      case 'bare':
-        return [bareContender(surroundings)];
-      case 'balancer':
-        return program === undefined ? [] : [balancerContender(surroundings, program)];
-      default:
-        return name satisfies never;
-    }
-  };
-  const tallies = new Map(names.map((name) => [name, new Tally()]));
-  const surveyed: Surveyed = { cores, tallyOf: (name) => tallies.get(name) ?? new Tally() };
+  if (options.profile) {
+    process.stdout.write(await profileBalancer(surroundingsOf('plain'), program, surveyed));
+    process.exitCode = hasFailed(tallies.values()) ? 1 : 0;
+    return;
+  }
 
-  const scenarios = await runScenarios(options.quick ? quickPlan : fullPlan, names.flatMap(contenderOf), surveyed);
-  const measured = {
+  const { names, versions } = whatIsInstalled(options.contenders, notes);
+  const machine = describeMachine(versions);
+  const create = (name: ContenderName, transport: Transport): Contender =>
+    createContender(name, surroundingsOf(transport), program);
+  // Direct is measured once, over plain HTTP: the floor for both.
+  const proxies = names.filter((name) => name !== 'direct' && !peers.has(name));
+  const field = {
+    plain: [
+      create('direct', 'plain'),
+      ...options.transports.flatMap((it) => (it === 'plain' ? proxies.map((name) => create(name, it)) : [])),
+    ],
+    tls: options.transports.flatMap((it) => (it === 'tls' ? proxies.map((name) => create(name, it)) : [])),
+    peers: names.filter((name) => peers.has(name)).map((name) => create(name, 'plain')),
+    balancer: create('balancer', 'plain'),
+  };
+  const plan = options.quick ? quickPlan : fullPlan;
+  const expected = expectedMs(plan, {
+    contenders: field.plain.length + field.tls.length,
+    openContenders: plan.openStreams.transports.reduce((sum, transport) => sum + field[transport].length, 0),
+    peers: field.peers.length,
+  });
+  process.stderr.write(`expected to take ${Math.round(expected / 1000)} s\n`);
+  const { scenarios, peerScenarios } = await surveyAll(plan, field, surveyed, notes);
+  const results = resultsOf({
     machine,
     quick: options.quick,
-    ...(program === undefined ? {} : { balancer: program.form }),
+    balancer: program.form,
     notes,
     scenarios,
-    failures: Object.fromEntries([...tallies].map(([name, tally]) => [name, tally.snapshot()])),
-  };
-  process.stdout.write(toMarkdown(measured));
-  if (options.jsonFile !== undefined) writeFileSync(options.jsonFile, toJson(measured));
-  process.exitCode = [...tallies.values()].every((tally) => tally.total === 0) ? 0 : 1;
+    peerScenarios,
+    failures: Object.fromEntries(
+      [...tallies].filter(([, tally]) => tally.total > 0).map(([label, tally]) => [label, tally.snapshot()]),
+    ),
+  });
+  process.stdout.write(toMarkdown(results));
+  if (options.jsonFile !== undefined) writeFileSync(options.jsonFile, toJson(results));
+  process.exitCode = hasFailed(tallies.values()) ? 1 : 0;
 }
 
-async function runScenarios(
-  plan: Plan,
-  contenders: readonly Contender[],
-  surveyed: Surveyed,
-): Promise<readonly ScenarioResult[]> {
-  const results: ScenarioResult[] = [];
-  const running = await Promise.all(contenders.map((contender) => contender.start()));
-  progress('CPU a request');
-  results.push(await measureCpuPerRequest(plan.cpuPerRequest, running, surveyed));
-  progress('added latency');
-  results.push(await measureAddedLatency(plan.addedLatency, running, surveyed));
-  progress('CPU a chunk');
-  results.push(await measureStreamCpu(plan.streamCpu, running, surveyed));
-  await Promise.all(running.map((contender) => contender.stop()));
-  progress('memory a stream');
-  const proxies = contenders.filter(({ name }) => name !== 'direct');
-  results.push(await measureStreamMemory(plan.streamMemory, proxies, surveyed));
-  return results;
+function whatIsInstalled(wanted: readonly ContenderName[], notes: string[]) {
+  const versions: Record<string, string> = {};
+  const names = wanted.filter((name) => {
+    const requirement = requirements[name];
+    if (requirement === undefined) return true;
+    const version = requirement.version();
+    if (version === undefined) notes.push(`${name} is not installed and was left out; ${requirement.install}`);
+    else versions[name] = version;
+    return version !== undefined;
+  });
+  return { names, versions };
 }
 
-async function startUpstream(core: number): Promise<readonly number[]> {
-  const program = new URL('upstream.ts', import.meta.url).pathname;
-  const child = startChild({ name: 'upstream', core, command: process.execPath, args: [program] });
-  await child.ready(() => child.output().endsWith('\n'));
-  return child.output().split(',').map(Number);
-}
-
-function progress(scenario: string): void {
-  process.stderr.write(`measuring: ${scenario}\n`);
+function hasFailed(tallies: Iterable<Tally>): boolean {
+  return [...tallies].some((tally) => tally.total > 0);
 }
 
 try {

@@ -1,13 +1,18 @@
 // The command line of the benchmark. Wrong arguments are all reported in one error.
 import { parseArgs } from 'node:util';
+import { alternatives } from './contenders/all.ts';
 import { contenderNames, isContenderName } from './contenders/contender.ts';
-import type { ContenderName } from './contenders/contender.ts';
+import type { ContenderName, Transport } from './contenders/contender.ts';
 
 export type BalancerForm = 'built-or-sources' | 'built' | 'sources';
 
 export interface Options {
   readonly contenders: readonly ContenderName[];
+  readonly transports: readonly Transport[];
   readonly quick: boolean;
+  readonly profile: boolean;
+  /** Measure nothing; write the documents' tables from this results file. */
+  readonly readmeFile?: string;
   readonly jsonFile?: string;
   readonly balancerForm: BalancerForm;
   readonly balancerCommand?: string;
@@ -18,9 +23,13 @@ export class OptionsError extends Error {
 }
 
 export const usage = `usage: npm run bench -- [options]
-  --quick             a smoke run of under 30 s: the figures mean nothing, wrong answers still fail it
+  --quick             a smoke run of under 40 s: the figures mean nothing, wrong answers still fail it
+  --plain, --tls      only with plain HTTP, only with TLS to the backends; neither: both
+  --alternatives      also the balancer with http.request and with undici in the place of http-proxy-middleware
   --only a,b          only these contenders (${contenderNames.join(', ')}); direct is always measured
   --json FILE         write everything that was measured to FILE
+  --readme FILE       measure nothing; write the tables of README.md and bench/README.md from such a file
+  --profile           measure nothing; say where the balancer's time goes
   --built             measure the compiled balancer, fail if it cannot be built
   --sources           measure the balancer from its sources
                       (neither: compiled where it can be built, else the sources)
@@ -37,10 +46,15 @@ export function readOptions(args: readonly string[]): Options {
   if (problems.length > 0) throw new OptionsError(problems.join('\n'));
 
   // Added latency is a difference to direct, so direct always runs.
-  const contenders = contenderNames.filter((name) => only === undefined || name === 'direct' || only.includes(name));
+  const contenders = contenderNames.filter(
+    (name) => name === 'direct' || (only?.includes(name) ?? (values.alternatives || !alternatives.has(name))),
+  );
   return {
     contenders,
+    transports: values.plain === values.tls ? ['plain', 'tls'] : [values.tls ? 'tls' : 'plain'],
     quick: values.quick,
+    profile: values.profile,
+    ...(values.readme === undefined ? {} : { readmeFile: values.readme }),
     balancerForm: values.built ? 'built' : values.sources ? 'sources' : 'built-or-sources',
     ...(values.json === undefined ? {} : { jsonFile: values.json }),
     ...(values['balancer-command'] === undefined ? {} : { balancerCommand: values['balancer-command'] }),
@@ -54,6 +68,11 @@ function parse(args: readonly string[]) {
       options: {
         quick: { type: 'boolean', default: false },
         only: { type: 'string' },
+        plain: { type: 'boolean', default: false },
+        tls: { type: 'boolean', default: false },
+        alternatives: { type: 'boolean', default: false },
+        profile: { type: 'boolean', default: false },
+        readme: { type: 'string' },
         json: { type: 'string' },
         built: { type: 'boolean', default: false },
         sources: { type: 'boolean', default: false },

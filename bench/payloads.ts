@@ -81,6 +81,23 @@ export function readStreamEvent(text: string): StreamEvent | undefined {
   };
 }
 
+/** The event as a gateway wrote it anew; undefined when it has no content of ours. */
+export function readRewrittenEvent(text: string): StreamEvent | undefined {
+  const content = text.startsWith('data: {') ? contentOf(text.slice('data: '.length), 'delta') : undefined;
+  const [, number, stamp] = /^(\d+) (\d+) /.exec(content ?? '') ?? [];
+  return number === undefined ? undefined : { number: Number(number), sentAtUs: Number(stamp) };
+}
+
+/** What the model said in an answer or in an event of a stream. */
+export function contentOf(json: string, holder: 'message' | 'delta'): string | undefined {
+  try {
+    const content = field(field(field(field(JSON.parse(json), 'choices'), '0'), holder), 'content');
+    return typeof content === 'string' ? content : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function field(value: unknown, key: string): unknown {
   return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined;
 }

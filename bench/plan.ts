@@ -1,34 +1,23 @@
 // How long and how often each scenario measures: `fullPlan` for figures, `quickPlan` to see that everything still works.
 // `lead` is the load that precedes each measured window, with the same connections, so that opening them is not counted.
+import type { Transport } from './contenders/contender.ts';
+import { spareChunks } from './scenarios/lively-streams.ts';
+import { sampledMs } from './scenarios/open-streams.ts';
 
-export interface Plan {
-  readonly cpuPerRequest: {
-    readonly connections: number;
-    readonly warmMs: number;
-    /** A run is measured in this many slices, those of the contenders in turn. */
-    readonly slices: number;
-    readonly sliceMs: number;
-    readonly rounds: number;
-  };
-  readonly addedLatency: {
-    readonly perSecond: number;
-    readonly leadMs: number;
-    readonly runMs: number;
-    readonly rounds: number;
-  };
-  readonly streamCpu: StreamShape & {
-    readonly warmMs: number;
-    readonly leadMs: number;
-    readonly runMs: number;
-    readonly rounds: number;
-  };
-  readonly streamMemory: StreamShape & {
-    readonly warmMs: number;
-    readonly settleMs: number;
-    readonly leadMs: number;
-    readonly runMs: number;
-    readonly rounds: number;
-  };
+export interface RequestsPlan {
+  readonly connections: number;
+  readonly warmMs: number;
+  /** A run is measured in this many slices, those of the contenders in turn. */
+  readonly slices: number;
+  readonly sliceMs: number;
+  readonly rounds: number;
+}
+
+export interface LatencyPlan {
+  readonly perSecond: number;
+  readonly leadMs: number;
+  readonly runMs: number;
+  readonly rounds: number;
 }
 
 export interface StreamShape {
@@ -38,54 +27,123 @@ export interface StreamShape {
   readonly rampMs: number;
 }
 
+export interface LivelyPlan extends StreamShape {
+  readonly warmMs: number;
+  readonly leadMs: number;
+  readonly runMs: number;
+  readonly rounds: number;
+}
+
+export interface OpenPlan extends StreamShape {
+  /** Which contenders take part. */
+  readonly transports: readonly Transport[];
+  readonly warmMs: number;
+  readonly settleMs: number;
+  readonly leadMs: number;
+  readonly runMs: number;
+  readonly rounds: number;
+}
+
+/** What is asked of the gateways for language models, which are far slower. */
+export interface PeersPlan {
+  readonly requests: RequestsPlan;
+  readonly addedLatency: LatencyPlan;
+  readonly livelyStreams: LivelyPlan;
+}
+
+export interface Plan extends PeersPlan {
+  readonly openStreams: OpenPlan;
+  readonly peers: PeersPlan;
+}
+
+const chunkBytes = 250;
+
 export const fullPlan: Plan = {
-  cpuPerRequest: { connections: 32, warmMs: 3000, slices: 8, sliceMs: 250, rounds: 11 },
-  addedLatency: { perSecond: 300, leadMs: 500, runMs: 4000, rounds: 5 },
-  streamCpu: {
-    streams: 200,
-    intervalMs: 20,
-    chunkBytes: 250,
-    rampMs: 400,
-    warmMs: 1500,
-    leadMs: 600,
-    runMs: 3000,
-    rounds: 5,
+  requests: { connections: 32, warmMs: 1200, slices: 4, sliceMs: 250, rounds: 5 },
+  addedLatency: { perSecond: 300, leadMs: 300, runMs: 2500, rounds: 3 },
+  livelyStreams: {
+    streams: 500,
+    intervalMs: 50,
+    chunkBytes,
+    rampMs: 600,
+    warmMs: 500,
+    leadMs: 400,
+    runMs: 2000,
+    rounds: 3,
   },
-  streamMemory: {
+  openStreams: {
+    transports: ['plain', 'tls'],
     streams: 2000,
     intervalMs: 1000,
-    chunkBytes: 250,
-    rampMs: 1500,
-    warmMs: 1500,
-    settleMs: 2000,
-    leadMs: 1500,
-    runMs: 3000,
-    rounds: 3,
+    chunkBytes,
+    rampMs: 1200,
+    warmMs: 1000,
+    settleMs: 800,
+    leadMs: 700,
+    runMs: 2000,
+    rounds: 2,
+  },
+  peers: {
+    requests: { connections: 16, warmMs: 3000, slices: 2, sliceMs: 1000, rounds: 3 },
+    addedLatency: { perSecond: 20, leadMs: 500, runMs: 4000, rounds: 2 },
+    livelyStreams: {
+      streams: 50,
+      intervalMs: 200,
+      chunkBytes,
+      rampMs: 1000,
+      warmMs: 1000,
+      leadMs: 500,
+      runMs: 3000,
+      rounds: 2,
+    },
   },
 };
 
+const quickStreams = { streams: 20, intervalMs: 20, chunkBytes, rampMs: 50, warmMs: 60, leadMs: 50, runMs: 150 };
+
 export const quickPlan: Plan = {
-  cpuPerRequest: { connections: 8, warmMs: 100, slices: 2, sliceMs: 200, rounds: 1 },
-  addedLatency: { perSecond: 300, leadMs: 100, runMs: 500, rounds: 1 },
-  streamCpu: {
-    streams: 20,
-    intervalMs: 20,
-    chunkBytes: 250,
-    rampMs: 50,
-    warmMs: 100,
-    leadMs: 50,
-    runMs: 500,
-    rounds: 1,
-  },
-  streamMemory: {
-    streams: 100,
-    intervalMs: 100,
-    chunkBytes: 250,
-    rampMs: 100,
-    warmMs: 200,
-    settleMs: 200,
-    leadMs: 200,
-    runMs: 500,
-    rounds: 1,
+  requests: { connections: 8, warmMs: 100, slices: 1, sliceMs: 200, rounds: 1 },
+  addedLatency: { perSecond: 300, leadMs: 50, runMs: 200, rounds: 1 },
+  livelyStreams: { ...quickStreams, rounds: 1 },
+  openStreams: { ...quickStreams, transports: ['plain'], intervalMs: 100, settleMs: 50, rounds: 1 },
+  peers: {
+    requests: { connections: 2, warmMs: 100, slices: 1, sliceMs: 200, rounds: 1 },
+    addedLatency: { perSecond: 20, leadMs: 50, runMs: 300, rounds: 1 },
+    livelyStreams: { ...quickStreams, streams: 5, rounds: 1 },
   },
 };
+
+/** Roughly what starting takes: a contender of the open streams in each round; the peers, together. */
+const startMs = 600;
+const peersStartMs = 9000;
+
+export interface Field {
+  /** `direct` and the proxies, once for each transport. */
+  readonly contenders: number;
+  readonly openContenders: number;
+  readonly peers: number;
+}
+
+/** How long a plan takes, but for building the balancer. */
+export function expectedMs(plan: Plan, { contenders, openContenders, peers }: Field): number {
+  const { warmMs, settleMs, rampMs, leadMs, runMs, rounds } = plan.openStreams;
+  const open = rampMs + leadMs + runMs + sampledMs;
+  const fresh = startMs + warmMs + settleMs + 200;
+  const openStreams = rounds * (openContenders * open + (openContenders - 1) * fresh);
+  const measured = commonMs(plan, contenders) + openStreams + 2000;
+  // Beside the peers, direct and the balancer are measured again.
+  return measured + (peers === 0 ? 0 : commonMs(plan.peers, peers + 2) + peersStartMs);
+}
+
+function commonMs({ requests, addedLatency, livelyStreams }: PeersPlan, contenders: number): number {
+  const { rampMs, leadMs, runMs, warmMs, intervalMs } = livelyStreams;
+  const tailMs = spareChunks * intervalMs;
+  return (
+    contenders *
+    (requests.warmMs +
+      requests.rounds * requests.slices * requests.sliceMs +
+      addedLatency.rounds * (addedLatency.leadMs + addedLatency.runMs) +
+      (warmMs + tailMs) +
+      livelyStreams.rounds * (rampMs + leadMs + runMs + tailMs))
+  );
+}

@@ -7,6 +7,8 @@ const msPerTick = 10;
 export interface CpuSample {
   readonly pids: readonly number[];
   readonly cpuMs: number;
+  /** By thread, in steps of nanoseconds; empty where the kernel does not tell. */
+  readonly threadsMs: ReadonlyMap<string, number>;
 }
 
 export interface CoreSample {
@@ -15,19 +17,28 @@ export interface CoreSample {
 }
 
 /** Of a contender that has no process. */
-export const noCpu: CpuSample = { pids: [], cpuMs: 0 };
+export const noCpu: CpuSample = { pids: [], cpuMs: 0, threadsMs: new Map() };
 
 /** User and system time of the tree, of all threads. */
 export function sampleCpu(root: number): CpuSample {
   const tree = processTree(root);
-  return { pids: tree.map(({ pid }) => pid), cpuMs: tree.reduce((sum, { cpuMs }) => sum + cpuMs, 0) };
+  return {
+    pids: tree.map(({ pid }) => pid),
+    cpuMs: tree.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
+    threadsMs: new Map(tree.flatMap(({ pid }) => threadTimes(pid))),
+  };
 }
 
 /** CPU time between two samples; a process that came or went in between would make the figure wrong. */
 export function cpuMsBetween(before: CpuSample, after: CpuSample): number {
   if (before.pids.join() !== after.pids.join())
     throw new Error('a process of the contender started or ended meanwhile');
-  return after.cpuMs - before.cpuMs;
+  const threads = [...before.threadsMs.keys()];
+  // The time of a thread that ended is lost with it; the sum for the process, in coarse steps, still has it.
+  if (threads.length === 0 || threads.some((thread) => !after.threadsMs.has(thread))) return after.cpuMs - before.cpuMs;
+  let ms = 0;
+  for (const [thread, at] of after.threadsMs) ms += at - (before.threadsMs.get(thread) ?? 0);
+  return ms;
 }
 
 export function residentKiB(root: number): number {
@@ -64,6 +75,19 @@ function processTree(root: number): ProcessStat[] {
   // The tree grows while it is walked: children of children are found too.
   for (const { pid } of tree) tree.push(...all.filter(({ parent }) => parent === pid));
   return tree;
+}
+
+function threadTimes(pid: number): [string, number][] {
+  try {
+    const folder = `/proc/${pid}/task`;
+    // The first number of schedstat is the time on a CPU in nanoseconds.
+    return readdirSync(folder).map((thread) => [
+      `${pid}/${thread}`,
+      Number(readFileSync(`${folder}/${thread}/schedstat`, 'latin1').split(' ')[0]) / 1e6,
+    ]);
+  } catch {
+    return []; // a thread ended while we were looking, or the kernel does not tell
+  }
 }
 
 function readStat(pid: number): ProcessStat | undefined {

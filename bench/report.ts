@@ -1,107 +1,63 @@
-// Turns what was measured into Markdown for people and JSON for comparison with later runs.
-import { compare } from './aims.ts';
+// Turns what was measured into Markdown for people.
+import type { Figure, FigureRatio, Results, Scenario } from './results.ts';
 import type { Comparison } from './aims.ts';
-import { contenderNames } from './contenders/contender.ts';
-import type { ContenderName } from './contenders/contender.ts';
-import type { Machine } from './machine.ts';
+import { inOrder } from './contenders/contender.ts';
 import { othersOnCore } from './scenarios/scenario.ts';
-import type { ScenarioResult, Series } from './scenarios/scenario.ts';
-import { median, minimum } from './statistics.ts';
+import { table } from './table.ts';
 
 const toleratedOthersPercent = 5;
 
-export interface Measured {
-  readonly machine: Machine;
-  readonly quick: boolean;
-  /** What ran as the balancer; undefined when it was left out. */
-  readonly balancer?: string;
-  readonly notes: readonly string[];
-  readonly scenarios: readonly ScenarioResult[];
-  /** By contender, then by reason. */
-  readonly failures: Readonly<Record<string, Readonly<Record<string, number>>>>;
-}
-
-export function toMarkdown(measured: Measured): string {
-  const { machine } = measured;
-  const comparisons = compareAll(measured);
+export function toMarkdown(results: Results): string {
+  const { comparisons } = results;
   const lines = [
-    `# Benchmark${measured.quick ? ' (quick: the figures mean nothing)' : ''}`,
+    `# Benchmark${results.quick ? ' (quick: the figures mean nothing)' : ''}`,
     '',
-    `${machine.date}. ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, Linux ${machine.kernel}; Node ` +
-      `${machine.node}, nginx ${machine.nginx}; load average at the start ${machine.loadAverage}.` +
-      (measured.balancer === undefined ? '' : ` Balancer: ${measured.balancer}.`),
-    ...[...measured.notes, ...doubts(measured)].flatMap((note) => ['', `Note: ${note}`]),
-    ...measured.scenarios.flatMap((scenario) => [
-      '',
-      `## ${scenario.title}`,
-      '',
-      scenario.method,
-      'Cells: minimum / median of the runs.',
-      '',
-      ...scenarioTable(scenario.series),
-    ]),
+    machineLine(results),
+    ...[...results.notes, ...doubts(results)].flatMap((note) => ['', `Note: ${note}`]),
+    ...scenarioLines(results, '##'),
     ...(comparisons.length === 0 ? [] : ['', '## Aims', '', ...comparisonTable(comparisons)]),
     '',
     '## Failures',
     '',
-    ...failureLines(measured.failures),
+    ...failureLines(results.failures),
   ];
   return `${lines.join('\n')}\n`;
 }
 
-export function toJson(measured: Measured): string {
-  const scenarios = measured.scenarios.map(({ title, method, series }) => ({
-    title,
-    method,
-    series: series.map(({ metric, contender, values }) => ({
-      metric: metric.name,
-      contender,
-      minimum: rounded(minimum(values)),
-      median: rounded(median(values)),
-      values: values.map(rounded),
-    })),
-  }));
-  const comparisons = compareAll(measured).map(({ what, aim, ofMinimums, ofMedians, ofRounds }) => ({
-    what,
-    aim,
-    ofMinimums: rounded(ofMinimums),
-    ofMedians: rounded(ofMedians),
-    ofRounds: rounded(ofRounds),
-  }));
-  return `${JSON.stringify({ ...measured, scenarios, comparisons }, undefined, 2)}\n`;
-}
-
-function doubts({ scenarios }: Measured): string[] {
-  return scenarios.flatMap(({ title, series }) => {
-    const shares = series.filter(({ metric }) => metric === othersOnCore).map(({ values }) => median(values));
-    const most = Math.max(0, ...shares);
-    if (most <= toleratedOthersPercent) return [];
-    return [
-      `${title}: other processes took ${most.toFixed(0)} % of the contenders' core; run again on an idle machine.`,
-    ];
-  });
-}
-
-function compareAll({ scenarios }: Measured): Comparison[] {
-  return compare(scenarios.flatMap(({ series }) => series));
-}
-
-function scenarioTable(series: readonly Series[]): string[] {
-  const metrics = [...new Set(series.map(({ metric }) => metric))];
-  const cell = (contender: ContenderName, metric: Series['metric']): string => {
-    const values = series.find((each) => each.contender === contender && each.metric === metric)?.values;
-    if (values === undefined) return '–';
-    return `${minimum(values).toFixed(metric.digits)} / ${median(values).toFixed(metric.digits)}`;
-  };
-  const columns = metrics.map((metric) => (contender: ContenderName) => cell(contender, metric));
-  const contenders = contenderNames.filter((name) => series.some(({ contender }) => contender === name));
-  return table(
-    ['contender', ...metrics.map(({ name }) => name)],
-    contenders.map((contender) => [(name: string) => name, ...columns].map((column) => column(contender))),
+export function machineLine({ machine, balancer }: Results): string {
+  const { date, cpu, cores, memoryGiB, kernel, loadAverage } = machine;
+  const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
+  return (
+    `${date}. ${cpu}, ${cores} cores, ${memoryGiB} GiB, Linux ${kernel}; ${versions.join(', ')}; ` +
+    `load average at the start ${loadAverage}. Balancer: ${balancer}.`
   );
 }
 
-function comparisonTable(comparisons: readonly Comparison[]): string[] {
+/** Every scenario with its method, its figures, and the balancer's multiples. */
+export function scenarioLines({ scenarios, peerScenarios }: Results, heading: string): string[] {
+  const all = [
+    ...scenarios,
+    ...peerScenarios.map((each) => ({ ...each, title: `Beside gateways for language models. ${each.title}` })),
+  ];
+  return all.flatMap(({ title, method, series, ratios }) => [
+    '',
+    `${heading} ${title}`,
+    '',
+    `${method} Cells: minimum / median of the runs.`,
+    '',
+    ...figureTable(series),
+    ...(ratios.length === 0
+      ? []
+      : [
+          '',
+          "The balancer's figure as a multiple of the other's: of minimums / of medians / median of the rounds' multiples.",
+          '',
+          ...ratioTable(ratios),
+        ]),
+  ]);
+}
+
+export function comparisonTable(comparisons: readonly Comparison[]): string[] {
   return table(
     ['figure', 'aim', 'of minimums', 'of medians', 'median of rounds'],
     comparisons.map(({ what, aim, ofMinimums, ofMedians, ofRounds }) => [
@@ -112,18 +68,52 @@ function comparisonTable(comparisons: readonly Comparison[]): string[] {
   );
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  return [line(head), line(head.map((_, index) => (index === 0 ? '---' : '---:'))), ...rows.map(line)];
+function doubts({ scenarios }: Results): string[] {
+  return scenarios.flatMap(({ title, series }: Scenario) => {
+    const shares = series.filter(({ metric }) => metric === othersOnCore.name).map((figure) => figure.median);
+    const most = Math.max(0, ...shares);
+    if (most <= toleratedOthersPercent) return [];
+    return [
+      `${title}: other processes took ${most.toFixed(0)} % of the contenders' core; run again on an idle machine.`,
+    ];
+  });
 }
 
-function failureLines(failures: Measured['failures']): string[] {
+function figureTable(series: readonly Figure[]): string[] {
+  return grid(series, ({ minimum, median, digits }) => `${minimum.toFixed(digits)} / ${median.toFixed(digits)}`);
+}
+
+function ratioTable(ratios: readonly FigureRatio[]): string[] {
+  return grid(ratios, ({ ofMinimums, ofMedians, ofRounds }) =>
+    // A difference to direct may be nothing or negative; then there is no multiple.
+    [ofMinimums, ofMedians, ofRounds]
+      .map((ratio) => (Number.isFinite(ratio) && ratio > 0 ? ratio.toFixed(2) : '–'))
+      .join(' / '),
+  );
+}
+
+/** A row for each contender, a column for each metric. */
+function grid<T extends { readonly metric: string; readonly contender: string }>(
+  cells: readonly T[],
+  write: (cell: T) => string,
+): string[] {
+  const metrics = [...new Set(cells.map(({ metric }) => metric))];
+  const contenders = inOrder(cells.map(({ contender }) => contender));
+  return table(
+    ['contender', ...metrics],
+    contenders.map((contender) => [
+      contender,
+      ...metrics.map((metric) => {
+        const cell = cells.find((each) => each.contender === contender && each.metric === metric);
+        return cell === undefined ? '–' : write(cell);
+      }),
+    ]),
+  );
+}
+
+function failureLines(failures: Results['failures']): string[] {
   const lines = Object.entries(failures).flatMap(([contender, reasons]) =>
     Object.entries(reasons).map(([reason, count]) => `- ${contender}: ${reason} (${count})`),
   );
   return lines.length === 0 ? ['None: every answer and every stream was complete and as sent.'] : lines;
-}
-
-function rounded(value: number): number {
-  return Number(value.toPrecision(6));
 }

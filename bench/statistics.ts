@@ -13,3 +13,19 @@ export function median(values: readonly number[]): number {
 export function minimum(values: readonly number[]): number {
   return percentile(values, 0);
 }
+
+export interface Ratio {
+  readonly ofMinimums: number;
+  readonly ofMedians: number;
+  /** The median of the ratios of each round: the one that drift of the machine disturbs least. */
+  readonly ofRounds: number;
+}
+
+/** How often `theirs` goes into `ours`; both have one value a round. */
+export function ratioOf(ours: readonly number[], theirs: readonly number[]): Ratio {
+  return {
+    ofMinimums: minimum(ours) / minimum(theirs),
+    ofMedians: median(ours) / median(theirs),
+    ofRounds: median(ours.map((value, round) => value / (theirs[round] ?? Number.NaN))),
+  };
+}

@@ -1,8 +1,10 @@
-// The stand-in for three Azure OpenAI resources: one process, three ports, raw sockets, as light as Node allows.
-// A POST is answered with a fixed chat completion, or with the stream its `bench` field asks for.
-// Prints its ports, with commas between them, once it listens. Nothing here ever refuses or fails: only the way through a proxy is measured.
+// The stand-in for three Azure OpenAI resources: one process, three ports and three more that speak TLS, raw sockets, as
+// light as Node allows. A POST is answered with a fixed chat completion, or with the stream its `bench` field asks for.
+// Prints its ports, with commas between them and those of TLS last, once it listens. Nothing here ever refuses or fails: only the way through a proxy is measured.
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import type { Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
 import { listenAnywhere } from './listen.ts';
 import { MessageParser } from './message-parser.ts';
 import { doneEvent, monotonicUs, plainResponseBody, readStreamRequest, streamEvent } from './payloads.ts';
@@ -43,7 +45,7 @@ const streamHead = [
   '',
 ].join('\r\n');
 
-// Streams begin at different phases of their interval, spread by the golden ratio, as independent callers' would.
+// The first event goes out at once; the others at different phases of their interval, spread by the golden ratio, as independent callers' would.
 let streamsBegun = 0;
 
 function serve(socket: Socket): void {
@@ -77,7 +79,7 @@ function stream(socket: Socket, wanted: StreamRequest): () => void {
 
   // Due times are computed from the start, so that late timers do not slow the stream down.
   function schedule(): NodeJS.Timeout {
-    const dueUs = startUs + sent * wanted.intervalMs * 1000;
+    const dueUs = sent === 0 ? 0 : startUs + (sent - 1) * wanted.intervalMs * 1000;
     return setTimeout(sendNext, Math.max(0, (dueUs - monotonicUs()) / 1000));
   }
 
@@ -100,5 +102,13 @@ function chunk(data: string): string {
   return `${data.length.toString(16)}\r\n${data}\r\n`;
 }
 
-const ports = await Promise.all(Array.from({ length: 3 }, () => listenAnywhere(createServer(serve), backlog)));
+const certificate = {
+  cert: readFileSync(process.env['TLS_CERT_FILE'] ?? ''),
+  key: readFileSync(process.env['TLS_KEY_FILE'] ?? ''),
+};
+const servers: Server[] = [
+  ...Array.from({ length: 3 }, () => createServer(serve)),
+  ...Array.from({ length: 3 }, () => createTlsServer({ ...certificate, ALPNProtocols: ['http/1.1'] }, serve)),
+];
+const ports = await Promise.all(servers.map((server) => listenAnywhere(server, backlog)));
 process.stdout.write(`${ports.join()}\n`);

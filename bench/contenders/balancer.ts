@@ -4,12 +4,19 @@ import { existsSync } from 'node:fs';
 import { request } from 'node:http';
 import { NODE_FLAGS } from '../../scripts/node-flags.ts';
 import { freePort, startChild } from '../children.ts';
+import type { Child } from '../children.ts';
 import type { BalancerForm } from '../options.ts';
+import { labelOf, originsOf, trusting } from './contender.ts';
 import type { Contender, Surroundings } from './contender.ts';
 
 const root = new URL('../../', import.meta.url).pathname;
 const built = `${root}dist/main.js`;
 const source = `${root}app/src/main.ts`;
+
+const alternative = new URL('../alternatives/main.ts', import.meta.url).pathname;
+
+/** The last two: the same balancer with another way of making an attempt, see bench/alternatives. */
+export type BalancerName = 'balancer' | 'balancer-http' | 'balancer-undici';
 
 export interface BalancerProgram {
   /** For the report. */
@@ -31,34 +38,55 @@ export function balancerProgram(form: BalancerForm, command: string | undefined)
   return { form: 'sources', command: process.execPath, args: [...NODE_FLAGS, source] };
 }
 
-export function balancerContender(surroundings: Surroundings, program: BalancerProgram): Contender {
-  const { core, upstreamPorts, clientKey, backendKey } = surroundings;
-  const backends = upstreamPorts.flatMap((port, index) => [
-    [`BACKEND_${index + 1}_URL`, `http://127.0.0.1:${port}`],
-    [`BACKEND_${index + 1}_APIKEY`, backendKey],
-  ]);
+export function alternativeProgram(name: 'balancer-http' | 'balancer-undici'): BalancerProgram {
+  const forwarder = name === 'balancer-http' ? 'node-http' : 'undici';
+  return { form: 'sources', command: process.execPath, args: [...NODE_FLAGS, alternative, forwarder] };
+}
+
+export function balancerContender(
+  surroundings: Surroundings,
+  program: BalancerProgram,
+  name: BalancerName = 'balancer',
+): Contender {
+  const { transport, clientKey } = surroundings;
+  const label = labelOf(name, transport);
   return {
-    name: 'balancer',
+    label,
     start: async () => {
-      const port = await freePort();
-      const child = startChild({
-        name: 'balancer',
-        core,
-        command: program.command,
-        args: program.args,
-        env: {
-          PORT: String(port),
-          HOST: '127.0.0.1',
-          CLIENT_API_KEYS: `bench=${clientKey}`,
-          // The default of 1,000 would refuse half of the 2,000 streams.
-          MAX_CONCURRENT_REQUESTS: '4000',
-          ...Object.fromEntries(backends),
-        },
-      });
-      await child.ready(() => isReady(port));
-      return { name: 'balancer', target: { port, apiKey: clientKey }, pid: child.pid, stop: child.stop };
+      const { port, child } = await startBalancer(surroundings, program, name);
+      return { label, target: { port, apiKey: clientKey }, pid: child.pid, stop: child.stop };
     },
   };
+}
+
+export async function startBalancer(
+  surroundings: Surroundings,
+  program: BalancerProgram,
+  name: BalancerName,
+): Promise<{ readonly port: number; readonly child: Child }> {
+  const { core, clientKey, backendKey } = surroundings;
+  const backends = originsOf(surroundings).flatMap((origin, index) => [
+    [`BACKEND_${index + 1}_URL`, origin],
+    [`BACKEND_${index + 1}_APIKEY`, backendKey],
+  ]);
+  const port = await freePort();
+  const child = startChild({
+    name,
+    core,
+    command: program.command,
+    args: program.args,
+    env: {
+      PORT: String(port),
+      HOST: '127.0.0.1',
+      CLIENT_API_KEYS: `bench=${clientKey}`,
+      // The default of 1,000 would refuse half of the 2,000 streams.
+      MAX_CONCURRENT_REQUESTS: '4000',
+      ...Object.fromEntries(backends),
+      ...trusting(surroundings),
+    },
+  });
+  await child.ready(() => isReady(port));
+  return { port, child };
 }
 
 function isReady(port: number): Promise<boolean> {

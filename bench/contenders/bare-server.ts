@@ -1,16 +1,20 @@
-// The bare pass-through: node:http in, http.request out, both bodies piped, upstreams in turn. It checks nobody, holds
-// nothing, fails over nowhere and logs nothing: what Node itself costs, and so what the balancer's own work is added to.
-import { Agent, createServer, request } from 'node:http';
+// The bare pass-through: node:http in, http.request or https.request out, both bodies piped, upstreams in turn. It checks
+// nobody, holds nothing, fails over nowhere and logs nothing: what Node itself costs, and so what the balancer's own work
+// is added to.
+import http from 'node:http';
+import https from 'node:https';
 
-const upstreamPorts = (process.env['UPSTREAM_PORTS'] ?? '').split(',').map(Number);
+const origins = (process.env['UPSTREAMS'] ?? '').split(',').map((origin) => new URL(origin));
+const { Agent, request } = origins[0]?.protocol === 'https:' ? https : http;
 const agent = new Agent({ keepAlive: true, maxSockets: Infinity, maxFreeSockets: 1024 });
+const upstreams = origins.map(({ hostname, port, host }) => ({ hostname, port, host }));
 let turn = 0;
 
-const server = createServer((req, res) => {
-  turn = (turn + 1) % upstreamPorts.length;
-  const port = upstreamPorts[turn];
-  const headers = { ...req.headers, host: `127.0.0.1:${port}` };
-  const upstream = request({ agent, host: '127.0.0.1', port, method: req.method, path: req.url, headers });
+const server = http.createServer((req, res) => {
+  turn = (turn + 1) % upstreams.length;
+  const { hostname, port, host } = upstreams[turn] ?? {};
+  const headers = { ...req.headers, host };
+  const upstream = request({ agent, hostname, port, method: req.method, path: req.url, headers });
   upstream.on('response', (answer) => {
     res.writeHead(answer.statusCode ?? 502, answer.headers);
     answer.pipe(res);

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { accepts, freePort, scratchDirectory, startChild } from '../children.ts';
+import { labelOf } from './contender.ts';
 import type { Contender, Surroundings } from './contender.ts';
 
 /** For example "1.22.1"; undefined when nginx is not installed. */
@@ -12,29 +13,37 @@ export function nginxVersion(): string | undefined {
   return /nginx\/(\S+)/.exec(spawnSync('nginx', ['-v'], { encoding: 'utf8', env }).stderr ?? '')?.[1];
 }
 
-export function nginxContender({ core, upstreamPorts, backendKey }: Surroundings): Contender {
+export function nginxContender(surroundings: Surroundings): Contender {
+  const { core, transport, backendKey } = surroundings;
+  const label = labelOf('nginx', transport);
   return {
-    name: 'nginx',
+    label,
     start: async () => {
       const port = await freePort();
       const prefix = join(scratchDirectory(), `nginx-${port}`);
       mkdirSync(prefix);
-      writeFileSync(join(prefix, 'nginx.conf'), configuration({ port, upstreamPorts, backendKey }));
+      writeFileSync(join(prefix, 'nginx.conf'), configuration(port, surroundings));
       const args = ['-p', prefix, '-c', 'nginx.conf', '-e', 'error.log'];
       const child = startChild({ name: 'nginx', core, command: 'nginx', args });
       await child.ready(() => accepts(port));
-      return { name: 'nginx', target: { port, apiKey: backendKey }, pid: child.pid, stop: child.stop };
+      return { label, target: { port, apiKey: backendKey }, pid: child.pid, stop: child.stop };
     },
   };
 }
 
-interface Values {
-  readonly port: number;
-  readonly upstreamPorts: readonly number[];
-  readonly backendKey: string;
+/** The name is the certificate's; the backends are asked by address. */
+function verifying({ transport, authorityFile }: Surroundings): string {
+  if (transport === 'plain') return '';
+  return `
+      proxy_ssl_verify on;
+      proxy_ssl_trusted_certificate ${authorityFile};
+      proxy_ssl_name localhost;
+      proxy_ssl_server_name on;
+      proxy_ssl_session_reuse on;`;
 }
 
-function configuration({ port, upstreamPorts, backendKey }: Values): string {
+function configuration(port: number, surroundings: Surroundings): string {
+  const { transport, upstreamPorts, backendKey } = surroundings;
   const servers = upstreamPorts.map((upstream) => `    server 127.0.0.1:${upstream};`).join('\n');
   // Without `user` the workers of a root-owned nginx could not write to the scratch directory.
   return `${process.getuid?.() === 0 ? 'user root;' : ''}
@@ -63,12 +72,12 @@ ${servers}
   server {
     listen 127.0.0.1:${port} backlog=4096;
     location / {
-      proxy_pass http://backends;
+      proxy_pass ${transport === 'tls' ? 'https' : 'http'}://backends;
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_set_header api-key ${backendKey};
       proxy_buffering off;
-      proxy_read_timeout 230s;
+      proxy_read_timeout 230s;${verifying(surroundings)}
       proxy_next_upstream error timeout http_429 http_503 non_idempotent;
     }
   }

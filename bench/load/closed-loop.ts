@@ -24,7 +24,7 @@ export async function openClosedLoop(target: Target, connections: number, tally:
   let drained: (() => void) | undefined;
 
   function open(): Promise<void> {
-    const check = new PlainAnswerCheck();
+    const check = new PlainAnswerCheck(target);
     return new Promise((resolve) => {
       const connection = openConnection(target, {
         opened: () => {

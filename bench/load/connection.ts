@@ -2,11 +2,19 @@
 import { connect } from 'node:net';
 import { MessageParser } from '../message-parser.ts';
 import type { MessageHandlers } from '../message-parser.ts';
-import { plainRequestBody, plainResponseBody } from '../payloads.ts';
+import { contentOf, plainRequestBody, plainResponseBody } from '../payloads.ts';
 
 export interface Target {
   readonly port: number;
   readonly apiKey: string;
+  /** Where it takes chat completions; by default where Azure OpenAI does. */
+  readonly path?: string;
+  /** More of them, for gateways that want their own. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** It reads answers and writes them anew: what they say is checked, not their bytes. */
+  readonly isRewritten?: boolean;
+  /** False: it cannot stream. */
+  readonly hasStreams?: boolean;
 }
 
 export interface Connection {
@@ -52,12 +60,13 @@ export function openConnection(target: Target, handlers: ConnectionHandlers): Co
 export function requestBytes(target: Target, body: string): Buffer {
   return Buffer.from(
     [
-      'POST /openai/v1/chat/completions HTTP/1.1',
+      `POST ${target.path ?? '/openai/v1/chat/completions'} HTTP/1.1`,
       `host: 127.0.0.1:${target.port}`,
       'content-type: application/json',
       'accept: application/json',
       'user-agent: bench',
       `api-key: ${target.apiKey}`,
+      ...Object.entries(target.headers ?? {}).map(([name, value]) => `${name}: ${value}`),
       `content-length: ${body.length}`,
       '',
       body,
@@ -71,20 +80,32 @@ export function plainRequest(target: Target): Buffer {
 }
 
 const expectedBody = Buffer.from(plainResponseBody, 'latin1');
+const expectedContent = contentOf(plainResponseBody, 'message');
 
 /** Follows one answer after the other; `problem()` says what is wrong with the one that just ended. */
 export class PlainAnswerCheck {
+  private readonly isRewritten: boolean;
   private status = '';
   private at = 0;
   private isIntact = true;
+  private text = '';
+
+  constructor(target: Target) {
+    this.isRewritten = target.isRewritten === true;
+  }
 
   head(head: string): void {
     this.status = head.slice(9, 12);
     this.at = 0;
     this.isIntact = true;
+    this.text = '';
   }
 
   body(bytes: Buffer): void {
+    if (this.isRewritten) {
+      this.text += bytes.toString('latin1');
+      return;
+    }
     const end = this.at + bytes.length;
     if (end > expectedBody.length || expectedBody.compare(bytes, 0, bytes.length, this.at, end) !== 0) {
       this.isIntact = false;
@@ -94,7 +115,9 @@ export class PlainAnswerCheck {
 
   problem(): string | undefined {
     if (this.status !== '200') return `status ${this.status}`;
-    if (!this.isIntact || this.at !== expectedBody.length) return 'answer differs';
-    return undefined;
+    const isRight = this.isRewritten
+      ? contentOf(this.text, 'message') === expectedContent
+      : this.isIntact && this.at === expectedBody.length;
+    return isRight ? undefined : 'answer differs';
   }
 }

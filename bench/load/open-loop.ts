@@ -34,7 +34,7 @@ export async function runOpenLoop(target: Target, plan: OpenLoopPlan, tally: Tal
   }
 
   function openAndSend(firstSentAtUs: number): void {
-    const check = new PlainAnswerCheck();
+    const check = new PlainAnswerCheck(target);
     let sentAtUs = firstSentAtUs;
     let isWaiting = true;
     const send = (atUs: number): void => {

@@ -1,5 +1,5 @@
 // Load of many streams at once, every chunk of which is checked and timed.
-import { doneEvent, monotonicUs, readStreamEvent, streamRequestBody } from '../payloads.ts';
+import { doneEvent, monotonicUs, readRewrittenEvent, readStreamEvent, streamRequestBody } from '../payloads.ts';
 import type { StreamRequest } from '../payloads.ts';
 import type { Tally } from '../tally.ts';
 import { openConnection, requestBytes } from './connection.ts';
@@ -13,11 +13,17 @@ export interface StreamLoadPlan extends StreamRequest {
 export interface StreamLoad {
   /** Chunks received so far. */
   received(): number;
+  /** Of each stream that has begun, the milliseconds from its request to its first chunk. */
+  readonly firstChunksMs: readonly number[];
   /** Streams that have had their first chunk and have not ended. */
   flowing(): number;
   /** From now on, or no longer, collect the milliseconds between a chunk's sending and its arrival. */
   record(into: number[] | undefined): void;
+  /** Every stream has had its first chunk; or all is over. */
+  readonly begun: Promise<void>;
   readonly finished: Promise<void>;
+  /** Leaves before the end, as callers do. */
+  stop(): void;
 }
 
 const stallDeadlineMs = 5000;
@@ -25,15 +31,28 @@ const stallDeadlineMs = 5000;
 /** Opens the streams evenly over the ramp; each must bring all its chunks in order and then the end. */
 export function startStreams(target: Target, plan: StreamLoadPlan, tally: Tally): StreamLoad {
   const request = requestBytes(target, streamRequestBody(plan));
+  const allBegun = Promise.withResolvers<void>();
   const finished = Promise.withResolvers<void>();
   const connections = new Set<Connection>();
+  const firstChunksMs: number[] = [];
   let delaysMs: number[] | undefined;
   let received = 0;
   let flowing = 0;
   let begun = 0;
   let ended = 0;
 
+  function count(number: number, sentAtUs: number, askedAtUs: number, nowUs: number): void {
+    if (number === 0) {
+      flowing += 1;
+      firstChunksMs.push((nowUs - askedAtUs) / 1000);
+      if (firstChunksMs.length === plan.streams) allBegun.resolve();
+    }
+    received += 1;
+    delaysMs?.push((nowUs - sentAtUs) / 1000);
+  }
+
   function run(): void {
+    let askedAtUs = 0;
     let text = '';
     let next = 0;
     let status = '';
@@ -49,13 +68,12 @@ export function startStreams(target: Target, plan: StreamLoadPlan, tally: Tally)
       let end = text.indexOf('\n\n');
       let start = 0;
       for (; end >= 0; end = text.indexOf('\n\n', start)) {
-        const event = readStreamEvent(text.slice(start, end));
-        if (event !== undefined && event.number === next && end + 2 - start === plan.chunkBytes) {
-          if (next === 0) flowing += 1;
+        const piece = text.slice(start, end + 2);
+        const event = target.isRewritten ? readRewrittenEvent(piece) : readStreamEvent(piece);
+        if (event !== undefined && event.number === next && (target.isRewritten || piece.length === plan.chunkBytes)) {
+          count(next, event.sentAtUs, askedAtUs, nowUs);
           next += 1;
-          received += 1;
-          delaysMs?.push((nowUs - event.sentAtUs) / 1000);
-        } else if (next !== plan.chunks || text.slice(start, end + 2) !== doneEvent) {
+        } else if (event !== undefined || !(target.isRewritten || (next === plan.chunks && piece === doneEvent))) {
           tally.add('unexpected event');
         }
         start = end + 2;
@@ -63,7 +81,10 @@ export function startStreams(target: Target, plan: StreamLoadPlan, tally: Tally)
       text = text.slice(start);
     };
     const connection = openConnection(target, {
-      opened: () => connection.write(request),
+      opened: () => {
+        askedAtUs = monotonicUs();
+        connection.write(request);
+      },
       head: (head) => {
         status = head.slice(9, 12);
       },
@@ -86,12 +107,15 @@ export function startStreams(target: Target, plan: StreamLoadPlan, tally: Tally)
     for (; begun < due; begun += 1) run();
     if (begun === plan.streams) clearInterval(ramp);
   }, 1);
+  const stop = (): void => {
+    clearInterval(ramp);
+    for (const connection of connections) connection.close();
+    finished.resolve();
+  };
   const deadline = setTimeout(
     () => {
-      clearInterval(ramp);
-      for (const connection of connections) connection.close();
       if (ended < plan.streams) tally.add('streams stalled');
-      finished.resolve();
+      stop();
     },
     plan.rampMs + plan.chunks * plan.intervalMs + stallDeadlineMs,
   );
@@ -99,10 +123,13 @@ export function startStreams(target: Target, plan: StreamLoadPlan, tally: Tally)
 
   return {
     received: () => received,
+    firstChunksMs,
     flowing: () => flowing,
     record: (into) => {
       delaysMs = into;
     },
+    begun: Promise.race([allBegun.promise, finished.promise]),
     finished: finished.promise,
+    stop,
   };
 }

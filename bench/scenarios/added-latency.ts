@@ -2,14 +2,11 @@
 import type { RunningContender } from '../contenders/contender.ts';
 import { runOpenLoop } from '../load/open-loop.ts';
 import type { Plan } from '../plan.ts';
-import { percentile } from '../statistics.ts';
+import { addedMetrics, RoundsOfTimes } from './added.ts';
 import { interleave, Recorder } from './scenario.ts';
-import type { Metric, ScenarioResult, Surveyed } from './scenario.ts';
+import type { ScenarioResult, Surveyed } from './scenario.ts';
 
-export const addedP50: Metric = { name: 'added p50 ms', digits: 3 };
-export const addedP99: Metric = { name: 'added p99 ms', digits: 3 };
-const p50: Metric = { name: 'p50 ms', digits: 3 };
-const p99: Metric = { name: 'p99 ms', digits: 3 };
+export const latency = addedMetrics('');
 
 export async function measureAddedLatency(
   plan: Plan['addedLatency'],
@@ -17,25 +14,15 @@ export async function measureAddedLatency(
   surveyed: Surveyed,
 ): Promise<ScenarioResult> {
   const recorder = new Recorder();
-  const rounds = Array.from({ length: plan.rounds }, () => new Map<string, readonly number[]>());
-  await interleave(plan.rounds, contenders, async ({ name, target }, round) => {
-    rounds[round]?.set(name, await runOpenLoop(target, plan, surveyed.tallyOf(name)));
+  const times = new RoundsOfTimes();
+  await interleave(plan.rounds, contenders, async ({ label, target }, round) => {
+    times.add(round, label, await runOpenLoop(target, plan, surveyed.tallyOf(label)));
   });
-
-  for (const round of rounds) {
-    const direct = round.get('direct') ?? [];
-    for (const { name } of contenders) {
-      const latencies = round.get(name) ?? [];
-      recorder.record(p50, name, percentile(latencies, 0.5));
-      recorder.record(p99, name, percentile(latencies, 0.99));
-      if (name === 'direct') continue;
-      recorder.record(addedP50, name, percentile(latencies, 0.5) - percentile(direct, 0.5));
-      recorder.record(addedP99, name, percentile(latencies, 0.99) - percentile(direct, 0.99));
-    }
-  }
-
+  times.record(latency, recorder);
   return {
+    id: 'latency',
     title: 'Added latency',
+    load: `${plan.perSecond} requests/s`,
     method:
       `The same requests at ${plan.perSecond} a second, sent on time whether or not earlier ones are answered; ` +
       `${plan.rounds} interleaved runs of ${plan.runMs / 1000} s. Added: a percentile of the contender less the same ` +

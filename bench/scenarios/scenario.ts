@@ -1,5 +1,5 @@
 // What the scenarios share: what they are given, how they record what they measure, and in which order they go round.
-import type { ContenderName, RunningContender } from '../contenders/contender.ts';
+import type { Label, RunningContender } from '../contenders/contender.ts';
 import type { Tally } from '../tally.ts';
 
 export interface Cores {
@@ -10,12 +10,14 @@ export interface Cores {
 export interface Surveyed {
   readonly cores: Cores;
   /** What went wrong, by contender. */
-  tallyOf(name: ContenderName): Tally;
+  tallyOf(label: Label): Tally;
 }
 
 export interface Metric {
   readonly name: string;
   readonly digits: number;
+  /** What the balancer costs as a multiple of what others do is of interest. */
+  readonly isCompared?: boolean;
 }
 
 /** CPU time that processes other than the contender took of its core: what makes a run doubtful. */
@@ -23,23 +25,28 @@ export const othersOnCore: Metric = { name: 'others on its core %', digits: 1 };
 
 export interface Series {
   readonly metric: Metric;
-  readonly contender: ContenderName;
+  readonly contender: Label;
   /** One value a round. */
   readonly values: readonly number[];
 }
 
+export type ScenarioId = 'requests' | 'latency' | 'lively-streams' | 'open-streams';
+
 export interface ScenarioResult {
+  readonly id: ScenarioId;
   readonly title: string;
+  /** A few words for tables: "300 requests/s". */
+  readonly load: string;
   /** How it was measured, for the report. */
   readonly method: string;
   readonly series: readonly Series[];
 }
 
 export class Recorder {
-  private readonly byMetric = new Map<Metric, Map<ContenderName, number[]>>();
+  private readonly byMetric = new Map<Metric, Map<Label, number[]>>();
 
-  record(metric: Metric, contender: ContenderName, value: number): void {
-    const byContender = this.byMetric.get(metric) ?? new Map<ContenderName, number[]>();
+  record(metric: Metric, contender: Label, value: number): void {
+    const byContender = this.byMetric.get(metric) ?? new Map<Label, number[]>();
     const values = byContender.get(contender) ?? [];
     values.push(value);
     this.byMetric.set(metric, byContender.set(contender, values));

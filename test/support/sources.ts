@@ -17,10 +17,10 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const IMPORT =
   /^\s*(?:import|export)\s+(type\s)?(?:[\w*\s{},$]*?\sfrom\s+)?'([^'\n]+)'|^\s*\}\s+from\s+'([^'\n]+)'|\bimport\(\s*'([^'\n]+)'\s*\)/gm;
 
-/** The TypeScript files under a folder of the repository, by their paths from its root. */
+/** The TypeScript files under a folder of the repository, by their paths from its root; none of what was installed. */
 export function sourcesUnder(folder: string): readonly string[] {
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
+    .filter((name) => name.endsWith('.ts') && !name.startsWith('.'))
     .map((name) => [folder, ...name.split(sep)].join('/'))
     .toSorted();
 }

@@ -8,14 +8,14 @@ import { cpuMsBetween, noCpu, sampleCore, sampleCpu } from '../process-stats.ts'
 import { interleave, isProxy, othersOnCore, Recorder } from './scenario.ts';
 import type { Cores, Metric, ScenarioResult, Surveyed } from './scenario.ts';
 
-export const cpuPerRequest: Metric = { name: 'CPU ms/request', digits: 4 };
-const requestsPerSecond: Metric = { name: 'requests/s', digits: 0 };
+export const cpuPerRequest: Metric = { name: 'CPU ms/request', digits: 4, isCompared: true };
+export const requestsPerSecond: Metric = { name: 'requests/s', digits: 0, isCompared: true };
 const contenderShare: Metric = { name: "contender's CPU %", digits: 0 };
 const loadCoreBusy: Metric = { name: 'load core %', digits: 0 };
 
-type CpuPlan = Plan['cpuPerRequest'];
+type CpuPlan = Plan['requests'];
 
-export async function measureCpuPerRequest(
+export async function measureRequests(
   plan: CpuPlan,
   contenders: readonly RunningContender[],
   surveyed: Surveyed,
@@ -32,7 +32,9 @@ export async function measureCpuPerRequest(
   for (const { loop } of lanes) loop.close();
 
   return {
-    title: 'CPU a request',
+    id: 'requests',
+    title: 'Requests: CPU a request, and requests a second',
+    load: `${plan.connections} connections`,
     method:
       `POST /openai/v1/chat/completions, 1,536 bytes in and out, ${plan.connections} keep-alive connections, each sending ` +
       `its next request when the last is answered; ${plan.warmMs / 1000} s of warm-up, then ${plan.rounds} runs of ` +
@@ -59,7 +61,7 @@ interface Lane {
 const nothing: Spent = { requests: 0, elapsedMs: 0, cpuMs: 0, contenderCoreMs: 0, loadCoreMs: 0 };
 
 async function openLane(plan: CpuPlan, contender: RunningContender, surveyed: Surveyed): Promise<Lane> {
-  const loop = await openClosedLoop(contender.target, plan.connections, surveyed.tallyOf(contender.name));
+  const loop = await openClosedLoop(contender.target, plan.connections, surveyed.tallyOf(contender.label));
   return { contender, loop, spent: nothing };
 }
 
@@ -100,10 +102,10 @@ function sample({ contender, loop }: Lane, cores: Cores) {
 
 function record(recorder: Recorder, contender: RunningContender, spent: Spent): void {
   const shareOf = (ms: number): number => (100 * ms) / spent.elapsedMs;
-  recorder.record(requestsPerSecond, contender.name, (spent.requests * 1000) / spent.elapsedMs);
-  recorder.record(loadCoreBusy, contender.name, shareOf(spent.loadCoreMs));
+  recorder.record(requestsPerSecond, contender.label, (spent.requests * 1000) / spent.elapsedMs);
+  recorder.record(loadCoreBusy, contender.label, shareOf(spent.loadCoreMs));
   if (!isProxy(contender)) return;
-  recorder.record(cpuPerRequest, contender.name, spent.cpuMs / spent.requests);
-  recorder.record(contenderShare, contender.name, shareOf(spent.cpuMs));
-  recorder.record(othersOnCore, contender.name, Math.max(0, shareOf(spent.contenderCoreMs - spent.cpuMs)));
+  recorder.record(cpuPerRequest, contender.label, spent.cpuMs / spent.requests);
+  recorder.record(contenderShare, contender.label, shareOf(spent.cpuMs));
+  recorder.record(othersOnCore, contender.label, Math.max(0, shareOf(spent.contenderCoreMs - spent.cpuMs)));
 }
