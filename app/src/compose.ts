@@ -13,7 +13,7 @@ import { statusDocument } from './ops/status.ts';
 import { createAdmission, type Admission } from './proxy/admission.ts';
 import { createConnections, type Connections } from './proxy/connections.ts';
 import { createDrain, type Drain } from './proxy/drain.ts';
-import { createForwarder, targetOf } from './proxy/forward.ts';
+import { createForwarder as createRealForwarder, targetOf, type CreateForwarder } from './proxy/forward.ts';
 import { createProxyHandler } from './proxy/handler.ts';
 import type { HandlerLimits } from './proxy/handler-deps.ts';
 import { createServer, type ServerLimits } from './server.ts';
@@ -25,6 +25,8 @@ export interface Edges {
   readonly clock?: () => number;
   readonly wallClockMs?: () => number;
   readonly random?: () => number;
+  /** Another way of making attempts, to be measured or tested. */
+  readonly createForwarder?: CreateForwarder;
   readonly credential?: () => Promise<TokenCredential>;
   readonly serverLimits?: ServerLimits;
   readonly handlerLimits?: Partial<HandlerLimits>;
@@ -55,6 +57,7 @@ export function compose(config: Config, edges: Edges): Balancer {
     mostRequests: config.maxConcurrentRequests,
     mostBufferedBytes: config.maxBufferedBytes,
   });
+  const { createForwarder = createRealForwarder } = edges;
   const { forward, close } = createForwarder({
     connectTimeoutMs: config.connectTimeoutMs,
     headerTimeoutMs: config.httpTimeoutMs,

@@ -7,6 +7,7 @@
  * Deadlines are ours: httpxy's `proxyTimeout` is socket idleness and cannot be told from a reset.
  */
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
 import { createProxyMiddleware, type Plugin } from 'http-proxy-middleware';
 import type { FailureCause, Outcome } from '../balancer/outcome.ts';
 import { createAgents } from './agents.ts';
@@ -31,13 +32,19 @@ export interface Attempt {
   readonly fresh: boolean;
 }
 
+/** `close` without `end` is a body that was cut. */
+export interface AnswerBody extends Readable {
+  /** All of it has arrived, though maybe not been read. */
+  readonly complete: boolean;
+}
+
 /** An upstream response whose body nobody has read yet. */
 export interface Answer {
   readonly status: number;
   readonly rawHeaders: readonly string[];
   /** One header by its lower-case name. */
   readonly header: (name: string) => string | undefined;
-  readonly body: IncomingMessage;
+  readonly body: AnswerBody;
 }
 
 /** The attempt failed before there was an answer to give. */
@@ -63,6 +70,8 @@ export interface Forwarder {
   /** Destroys the kept connections. */
   readonly close: () => void;
 }
+
+export type CreateForwarder = (options: ForwardOptions) => Forwarder;
 
 /** Takes a backend's origin apart. */
 export function targetOf(origin: string): Target {

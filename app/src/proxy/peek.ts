@@ -3,10 +3,9 @@
  * first bytes; for everything else the whole body, as long as it is small. What was read is held, byte for byte.
  * Until then a failure is still another backend's chance; after it there is none.
  */
-import type { IncomingMessage } from 'node:http';
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import { classify, needsBody, type Outcome } from '../balancer/outcome.ts';
-import type { Answer, Failed } from './forward.ts';
+import type { Answer, AnswerBody, Failed } from './forward.ts';
 import { isEventStream } from './sse.ts';
 
 /** `isWhole`: `held` is the complete body. */
@@ -117,7 +116,7 @@ const DECODERS: ReadonlyMap<string, (bytes: Buffer, options: { readonly maxOutpu
 );
 
 /** Reads a body to its end, so that its connection can be used again; one that takes too long loses it. */
-function discard(body: IncomingMessage, withinMs: number): void {
+function discard(body: AnswerBody, withinMs: number): void {
   const timer = setTimeout(() => body.destroy(), withinMs);
   body.on('close', () => clearTimeout(timer)).resume();
 }
@@ -139,7 +138,7 @@ interface ReadAhead {
 
 /** Reads up to the point that `plan` names, and leaves the body paused. */
 function readAhead(
-  body: IncomingMessage,
+  body: AnswerBody,
   signal: AbortSignal,
   plan: ReadAhead,
 ): Promise<{ readonly held: readonly Buffer[]; readonly ended: Ended }> {

@@ -3,8 +3,9 @@
  * Of an event stream only complete events go out, so that a cut upstream leaves no half event behind, and keep-alives
  * and the in-band error always stand between two events. The bytes are the backend's own.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import type { Outcome } from '../balancer/outcome.ts';
+import type { AnswerBody } from './forward.ts';
 import { callerHeaders } from './headers.ts';
 import { errorEvent, type ErrorCode } from './proxy-error.ts';
 import { completeEventsLength, endsWithDone, isEventStream, KEEP_ALIVE } from './sse.ts';
@@ -15,7 +16,7 @@ export interface Relayed {
   readonly rawHeaders: readonly string[];
   readonly header: (name: string) => string | undefined;
   readonly held: readonly Buffer[];
-  readonly body?: IncomingMessage;
+  readonly body?: AnswerBody;
 }
 
 export interface RelayLimits {
@@ -114,7 +115,7 @@ class Tail {
 
 interface StreamParts {
   readonly status: number;
-  readonly body: IncomingMessage;
+  readonly body: AnswerBody;
   readonly isEvents: boolean;
   readonly res: ServerResponse;
   readonly limits: RelayLimits;
