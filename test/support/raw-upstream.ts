@@ -29,8 +29,7 @@ export async function startRawUpstream(onRequest: RawAnswering, onHead?: RawAnsw
     socket.on('error', () => undefined); // The balancer may cut it at any time.
     let received = Buffer.alloc(0);
     let isHeadTold = false;
-    socket.on('data', (bytes) => {
-      received = Buffer.concat([received, bytes]);
+    const read = (): void => {
       const headLength = received.indexOf('\r\n\r\n') + 4;
       if (headLength === 3) return;
       const headText = received.toString('latin1', 0, headLength);
@@ -43,6 +42,12 @@ export async function startRawUpstream(onRequest: RawAnswering, onHead?: RawAnsw
       isHeadTold = false;
       requests.push(request);
       onRequest(socket, request);
+      // The next may have come with the end of this one.
+      read();
+    };
+    socket.on('data', (bytes) => {
+      received = Buffer.concat([received, bytes]);
+      read();
     });
   });
   server.listen(0, '127.0.0.1');
