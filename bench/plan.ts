@@ -84,8 +84,8 @@ export const fullPlan: Plan = {
     rounds: 2,
   },
   peers: {
-    requests: { connections: 16, warmMs: 3000, slices: 2, sliceMs: 1000, rounds: 3 },
-    addedLatency: { perSecond: 20, leadMs: 500, runMs: 4000, rounds: 2 },
+    requests: { connections: 16, warmMs: 2500, slices: 2, sliceMs: 1000, rounds: 3 },
+    addedLatency: { perSecond: 20, leadMs: 500, runMs: 3000, rounds: 2 },
     livelyStreams: {
       streams: 50,
       intervalMs: 200,
@@ -93,7 +93,7 @@ export const fullPlan: Plan = {
       rampMs: 1000,
       warmMs: 1000,
       leadMs: 500,
-      runMs: 3000,
+      runMs: 2500,
       rounds: 2,
     },
   },
