@@ -60,7 +60,7 @@ const chunkBytes = 250;
 
 export const fullPlan: Plan = {
   requests: { connections: 32, warmMs: 1200, slices: 4, sliceMs: 250, rounds: 5 },
-  addedLatency: { perSecond: 300, leadMs: 300, runMs: 2500, rounds: 3 },
+  addedLatency: { perSecond: 300, leadMs: 300, runMs: 2200, rounds: 3 },
   livelyStreams: {
     streams: 500,
     intervalMs: 50,
@@ -68,7 +68,7 @@ export const fullPlan: Plan = {
     rampMs: 600,
     warmMs: 500,
     leadMs: 400,
-    runMs: 2000,
+    runMs: 1800,
     rounds: 3,
   },
   openStreams: {
@@ -80,20 +80,20 @@ export const fullPlan: Plan = {
     warmMs: 1000,
     settleMs: 800,
     leadMs: 700,
-    runMs: 2000,
+    runMs: 1600,
     rounds: 2,
   },
   peers: {
-    requests: { connections: 16, warmMs: 2500, slices: 2, sliceMs: 1000, rounds: 3 },
-    addedLatency: { perSecond: 20, leadMs: 500, runMs: 3000, rounds: 2 },
+    requests: { connections: 16, warmMs: 2000, slices: 2, sliceMs: 750, rounds: 3 },
+    addedLatency: { perSecond: 20, leadMs: 500, runMs: 2500, rounds: 2 },
     livelyStreams: {
       streams: 50,
-      intervalMs: 200,
+      intervalMs: 100,
       chunkBytes,
-      rampMs: 1000,
-      warmMs: 1000,
-      leadMs: 500,
-      runMs: 2500,
+      rampMs: 800,
+      warmMs: 800,
+      leadMs: 400,
+      runMs: 2000,
       rounds: 2,
     },
   },

@@ -76,5 +76,5 @@ async function startPeers(peers: readonly Contender[], notes: string[]): Promise
 }
 
 function progress(what: string): void {
-  process.stderr.write(`measuring: ${what}\n`);
+  process.stderr.write(`after ${Math.round(performance.now() / 1000)} s: ${what}\n`);
 }
