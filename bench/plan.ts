@@ -60,12 +60,12 @@ const chunkBytes = 250;
 
 export const fullPlan: Plan = {
   requests: { connections: 32, warmMs: 1200, slices: 4, sliceMs: 250, rounds: 5 },
-  addedLatency: { perSecond: 300, leadMs: 300, runMs: 2200, rounds: 3 },
+  addedLatency: { perSecond: 300, leadMs: 300, runMs: 2000, rounds: 3 },
   livelyStreams: {
     streams: 500,
     intervalMs: 50,
     chunkBytes,
-    rampMs: 600,
+    rampMs: 500,
     warmMs: 500,
     leadMs: 400,
     runMs: 1800,
@@ -99,13 +99,13 @@ export const fullPlan: Plan = {
   },
 };
 
-const quickStreams = { streams: 20, intervalMs: 20, chunkBytes, rampMs: 50, warmMs: 60, leadMs: 50, runMs: 150 };
+const quickStreams = { streams: 20, intervalMs: 10, chunkBytes, rampMs: 50, warmMs: 60, leadMs: 50, runMs: 150 };
 
 export const quickPlan: Plan = {
-  requests: { connections: 8, warmMs: 100, slices: 1, sliceMs: 200, rounds: 1 },
-  addedLatency: { perSecond: 300, leadMs: 50, runMs: 200, rounds: 1 },
+  requests: { connections: 8, warmMs: 50, slices: 1, sliceMs: 100, rounds: 1 },
+  addedLatency: { perSecond: 300, leadMs: 50, runMs: 100, rounds: 1 },
   livelyStreams: { ...quickStreams, rounds: 1 },
-  openStreams: { ...quickStreams, transports: ['plain'], intervalMs: 100, settleMs: 50, rounds: 1 },
+  openStreams: { ...quickStreams, transports: ['plain'], intervalMs: 50, settleMs: 50, rounds: 1 },
   peers: {
     requests: { connections: 2, warmMs: 100, slices: 1, sliceMs: 200, rounds: 1 },
     addedLatency: { perSecond: 20, leadMs: 50, runMs: 300, rounds: 1 },
@@ -113,8 +113,8 @@ export const quickPlan: Plan = {
   },
 };
 
-/** Roughly what starting takes: a contender of the open streams in each round; the peers, together. */
-const startMs = 600;
+/** Roughly what starting takes: a contender of the open streams, with what TLS adds, in each round; the peers, together. */
+const startMs = 700;
 const peersStartMs = 9000;
 
 export interface Field {
@@ -137,7 +137,8 @@ export function expectedMs(plan: Plan, { contenders, openContenders, peers }: Fi
 
 function commonMs({ requests, addedLatency, livelyStreams }: PeersPlan, contenders: number): number {
   const { rampMs, leadMs, runMs, warmMs, intervalMs } = livelyStreams;
-  const tailMs = spareChunks * intervalMs;
+  // The stream that is opened last ends last.
+  const tailMs = rampMs + spareChunks * intervalMs;
   return (
     contenders *
     (requests.warmMs +
