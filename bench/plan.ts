@@ -65,7 +65,7 @@ export const fullPlan: Plan = {
     streams: 500,
     intervalMs: 50,
     chunkBytes,
-    rampMs: 500,
+    rampMs: 1000,
     warmMs: 500,
     leadMs: 400,
     runMs: 1800,
@@ -76,15 +76,15 @@ export const fullPlan: Plan = {
     streams: 2000,
     intervalMs: 1000,
     chunkBytes,
-    rampMs: 1200,
-    warmMs: 1000,
-    settleMs: 800,
-    leadMs: 700,
-    runMs: 1600,
+    rampMs: 2000,
+    warmMs: 800,
+    settleMs: 600,
+    leadMs: 600,
+    runMs: 1400,
     rounds: 2,
   },
   peers: {
-    requests: { connections: 16, warmMs: 2000, slices: 2, sliceMs: 750, rounds: 3 },
+    requests: { connections: 16, warmMs: 2000, slices: 3, sliceMs: 500, rounds: 3 },
     addedLatency: { perSecond: 20, leadMs: 500, runMs: 2500, rounds: 2 },
     livelyStreams: {
       streams: 50,
@@ -137,8 +137,7 @@ export function expectedMs(plan: Plan, { contenders, openContenders, peers }: Fi
 
 function commonMs({ requests, addedLatency, livelyStreams }: PeersPlan, contenders: number): number {
   const { rampMs, leadMs, runMs, warmMs, intervalMs } = livelyStreams;
-  // The stream that is opened last ends last.
-  const tailMs = rampMs + spareChunks * intervalMs;
+  const tailMs = spareChunks * intervalMs;
   return (
     contenders *
     (requests.warmMs +

@@ -128,6 +128,10 @@ function cell({ series, ratios }: Scenario, { metric, digits }: Row, contender: 
   const figure = series.find(isThis);
   if (figure === undefined) return '–';
   const multiple = ratios.find(isThis)?.ofMedians ?? 0;
-  const told = Number.isFinite(multiple) && multiple > 0 ? ` (${multiple.toPrecision(2)})` : '';
+  const told = Number.isFinite(multiple) && multiple > 0 ? ` (${twoDigits(multiple)})` : '';
   return `${figure.median.toFixed(digits)}${told}`;
+}
+
+function twoDigits(multiple: number): string {
+  return multiple >= 10 ? multiple.toFixed(0) : multiple.toPrecision(2);
 }

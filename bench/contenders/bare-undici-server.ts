@@ -38,4 +38,6 @@ const server = http.createServer((req, res) => {
   });
 });
 
+// The load's connections are idle while others take their turn.
+server.keepAliveTimeout = 250_000;
 server.listen({ port: Number(process.env['PORT']), host: '127.0.0.1', backlog: 4096 });

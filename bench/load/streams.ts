@@ -28,9 +28,11 @@ export interface StreamLoad {
 
 const stallDeadlineMs = 5000;
 
-/** Opens the streams evenly over the ramp; each must bring all its chunks in order and then the end. */
+/**
+ * Opens the streams evenly over the ramp; each must bring all its chunks in order and then the end. The first has
+ * `chunks`; those that begin later have fewer, so that all end together.
+ */
 export function startStreams(target: Target, plan: StreamLoadPlan, tally: Tally): StreamLoad {
-  const request = requestBytes(target, streamRequestBody(plan));
   const allBegun = Promise.withResolvers<void>();
   const finished = Promise.withResolvers<void>();
   const connections = new Set<Connection>();
@@ -51,7 +53,8 @@ export function startStreams(target: Target, plan: StreamLoadPlan, tally: Tally)
     delaysMs?.push((nowUs - sentAtUs) / 1000);
   }
 
-  function run(): void {
+  function run(chunks: number): void {
+    const request = requestBytes(target, streamRequestBody({ ...plan, chunks }));
     let askedAtUs = 0;
     let text = '';
     let next = 0;
@@ -73,7 +76,7 @@ export function startStreams(target: Target, plan: StreamLoadPlan, tally: Tally)
         if (event !== undefined && event.number === next && (target.isRewritten || piece.length === plan.chunkBytes)) {
           count(next, event.sentAtUs, askedAtUs, nowUs);
           next += 1;
-        } else if (event !== undefined || !(target.isRewritten || (next === plan.chunks && piece === doneEvent))) {
+        } else if (event !== undefined || !(target.isRewritten || (next === chunks && piece === doneEvent))) {
           tally.add('unexpected event');
         }
         start = end + 2;
@@ -94,7 +97,7 @@ export function startStreams(target: Target, plan: StreamLoadPlan, tally: Tally)
       },
       end: () => {
         if (status !== '200') finish(`status ${status}`);
-        else finish(next === plan.chunks ? undefined : 'stream ended early');
+        else finish(next === chunks ? undefined : 'stream ended early');
       },
       broken: (reason) => finish(`stream: ${reason}`),
     });
@@ -103,8 +106,10 @@ export function startStreams(target: Target, plan: StreamLoadPlan, tally: Tally)
 
   const startUs = monotonicUs();
   const ramp = setInterval(() => {
-    const due = Math.min(plan.streams, ((monotonicUs() - startUs) / 1000 / plan.rampMs) * plan.streams);
-    for (; begun < due; begun += 1) run();
+    const elapsedMs = (monotonicUs() - startUs) / 1000;
+    const due = Math.min(plan.streams, (elapsedMs / plan.rampMs) * plan.streams);
+    const missed = Math.floor(Math.min(elapsedMs, plan.rampMs) / plan.intervalMs);
+    for (; begun < due; begun += 1) run(Math.max(1, plan.chunks - missed));
     if (begun === plan.streams) clearInterval(ramp);
   }, 1);
   const stop = (): void => {

@@ -88,7 +88,8 @@ async function run(
 
 async function warmUp(plan: LivelyPlan, { label, target }: RunningContender, surveyed: Surveyed): Promise<void> {
   const chunks = chunksLasting(plan, plan.warmMs);
-  await startStreams(target, { ...plan, chunks }, surveyed.tallyOf(label)).finished;
+  const rampMs = Math.min(plan.rampMs, plan.warmMs);
+  await startStreams(target, { ...plan, rampMs, chunks }, surveyed.tallyOf(label)).finished;
 }
 
 function chunksLasting({ intervalMs }: LivelyPlan, ms: number): number {
