@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
+import pytest
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AsyncStream, AzureOpenAI, OpenAI, Stream
 
 from stage import Scene, Target
@@ -106,6 +107,20 @@ SIMULATOR_WAYS = [
 ]
 
 WAYS = [*SIMULATOR_WAYS, *BALANCER_WAYS]
+
+# The same two of a resource itself, and of both.
+DIRECT_WAYS = [way for way in SIMULATOR_WAYS if way.name.startswith(("openai-openai-v1", "azure-token"))]
+FEW_WAYS = [*DIRECT_WAYS, *TYPICAL_WAYS]
+
+# For what a resource keeps under an id that means nothing to another: the balancer has one backend.
+KEEPING_WAYS = [
+    *DIRECT_WAYS,
+    *(pytest.param(way, marks=pytest.mark.backends(1), id=f"{way}-of-one") for way in TYPICAL_WAYS),
+]
+V1_KEEPING_WAYS = [
+    *(way for way in DIRECT_WAYS if way.is_v1),
+    *(pytest.param(way, marks=pytest.mark.backends(1), id=f"{way}-of-one") for way in TYPICAL_WAYS if way.is_v1),
+]
 
 
 @overload

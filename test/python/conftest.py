@@ -14,11 +14,20 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def scene() -> Iterator[Scene]:
-    """After each test nothing is in flight in the balancer or at a resource."""
-    scene = new_scene()
+def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
+    """Of three backends unless a mark says another number. After each test nothing is in flight anywhere."""
+    marker = request.node.get_closest_marker("backends")
+    scene = new_scene(3 if marker is None else marker.args[0])
     yield scene
     scene.finished()
+
+
+@pytest.fixture
+def nothing_is_left(scene: Scene) -> Iterator[None]:
+    """Whatever was asked was answered to its end, by the first resource."""
+    yield
+    assert {request.ending for request in scene.finished()} <= {"delivered"}
+    assert not any(scene.calls[1:])
 
 
 @pytest.fixture(params=WAYS, ids=str)

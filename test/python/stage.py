@@ -1,4 +1,4 @@
-"""The Python side of stage.ts: a balancer in front of three simulated resources, and how to make them misbehave."""
+"""The Python side of stage.ts: a balancer in front of simulated resources, and how to make them misbehave."""
 
 import json
 import os
@@ -61,6 +61,8 @@ class Scene:
     balancer: Target
     resources: tuple[Resource, ...]
     operator_key: str
+    # How long a batch or a response in the background stays in each status.
+    job_step_s: int
 
     def target(self, name: str) -> Target:
         """`balancer`, or `simulator` for the first resource."""
@@ -75,6 +77,14 @@ class Scene:
         """The same fault at every resource."""
         for resource in self.resources:
             resource.fault(name, times)
+
+    def take_job_steps(self, count: int) -> None:
+        """Moves the clock of the resources on: every job is so many statuses further."""
+        self.pass_seconds(count * self.job_step_s)
+
+    def pass_seconds(self, seconds: int) -> None:
+        """Moves the clock of the resources on; that of the balancer stays."""
+        _call("POST", f"{_stage_url()}/pass?seconds={seconds}")
 
     def take_down(self, resource: Resource) -> None:
         """Connections to it are refused from now on."""
@@ -93,11 +103,16 @@ class Scene:
         return _call("GET", f"{self.balancer.url}/status", {"api-key": self.operator_key, "accept": "application/json"})
 
 
-def new_scene() -> Scene:
+def new_scene(backends: int) -> Scene:
     """Sets a scene up and takes the last one down."""
-    told = _call("POST", f"{_stage_url()}/scene")
+    told = _call("POST", f"{_stage_url()}/scene?backends={backends}")
     resources = tuple(Resource(**resource) for resource in told["resources"])
-    return Scene(balancer=Target(**told["balancer"]), resources=resources, operator_key=told["operatorKey"])
+    return Scene(
+        balancer=Target(**told["balancer"]),
+        resources=resources,
+        operator_key=told["operatorKey"],
+        job_step_s=told["jobStepSeconds"],
+    )
 
 
 def _stage_url() -> str:

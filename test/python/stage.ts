@@ -1,8 +1,9 @@
 /**
- * What the Python tests play on: a small HTTP server on loopback that sets up a balancer in front of three simulated
+ * What the Python tests play on: a small HTTP server on loopback that sets up a balancer in front of simulated
  * resources for each test, and takes the last one down again.
  *
- *   POST /scene                    a fresh balancer and fresh resources; answers with their URLs and credentials
+ *   POST /scene?backends=3         a fresh balancer and fresh resources; answers with their URLs and credentials
+ *   POST /pass?seconds=60          the clock of the resources moves on by so much
  *   POST /down?resource=openai1    connections to it are refused from now on
  *   GET  /called?resource=openai1  once a request has arrived there
  *   GET  /finished                 once nothing is in flight: how each request ended, in order; 500 when it never is
@@ -26,10 +27,14 @@ const OPERATOR_KEY = 'operator-key';
 /** What the resources accept beside their key, as a token of Microsoft Entra. */
 const BEARER_TOKEN = 'entra-token';
 
+/** Longer than any test, so that only a clock that is moved on ends a batch or a response in the background. */
+const JOB_STEP_S = 60;
+
 const MODELS = ['gpt-5.4-mini', 'text-embedding-3-large', 'gpt-4o-transcribe', 'tts-hd', 'gpt-image-1'];
 
 export async function openStage(): Promise<Stage> {
   let scene: RunningBalancer | undefined;
+  let passedMs = 0;
 
   async function endScene(): Promise<void> {
     await scene?.close();
@@ -45,11 +50,21 @@ export async function openStage(): Promise<Stage> {
     switch (`${method} ${pathname}`) {
       case 'POST /scene':
         await endScene();
+        passedMs = 0;
         scene = await startBalancer({
-          resource: () => ({ deployments: deployments(), bearerToken: BEARER_TOKEN }),
+          backends: Number(searchParams.get('backends')),
+          resource: () => ({
+            deployments: deployments(),
+            bearerToken: BEARER_TOKEN,
+            now: () => Date.now() + passedMs,
+            jobStepMs: JOB_STEP_S * 1000,
+          }),
           settings: { OPERATOR_KEYS: `tester=${OPERATOR_KEY}` },
         });
         return described(scene);
+      case 'POST /pass':
+        passedMs += Number(searchParams.get('seconds')) * 1000;
+        return {};
       case 'POST /down':
         await takeDown(resourceNamed(searchParams.get('resource')));
         return {};
@@ -102,6 +117,7 @@ function described({ url, resources }: RunningBalancer): object {
       token: BEARER_TOKEN,
     })),
     operatorKey: OPERATOR_KEY,
+    jobStepSeconds: JOB_STEP_S,
   };
 }
 
