@@ -50,11 +50,11 @@ const DEFAULT_LIMIT = 20;
 const MAX_LIMIT = 100;
 
 /**
- * One page of a list, oldest first given, as `limit`, `order` and `after` of the query ask. The newest come first when
- * no order is asked for. After an id that is not there comes nothing, so that no caller turns its pages for ever.
+ * One page of a list, oldest first given, as `limit`, `order` and `after` of the query ask; `usual` is the order when
+ * none is asked for. After an id that is not there comes nothing, so that no caller turns its pages for ever.
  */
-export function page(all: readonly Listed[], query: URLSearchParams): string {
-  const ordered = query.get('order') === 'asc' ? all : all.toReversed();
+export function page(all: readonly Listed[], query: URLSearchParams, usual: 'asc' | 'desc' = 'desc'): string {
+  const ordered = (query.get('order') ?? usual) === 'asc' ? all : all.toReversed();
   const after = query.get('after');
   const afterAt = after === null ? -1 : ordered.findIndex((item) => item.id === after);
   const rest = after !== null && afterAt === -1 ? [] : ordered.slice(afterAt + 1);

@@ -31,7 +31,7 @@ export class StoredChats {
     const all = [...this.stored.entries()]
       .filter(([, { saying }]) => model === null || saying.model === model)
       .map(([id, chat]) => ({ id, text: written(chat) }));
-    return jsonAnswer(page(all, query), headers);
+    return jsonAnswer(page(all, query, 'asc'), headers);
   }
 
   retrieve(id: string, headers: HeaderList): Answer {
@@ -64,7 +64,7 @@ export class StoredChats {
     const { messages } = chat.saying.body;
     const given: readonly unknown[] = Array.isArray(messages) ? messages : [];
     const withIds = given.filter(isJsonObject).map((message, index) => ({ id: `${id}-${index}`, ...message }));
-    return jsonAnswer(page(listed(withIds), query), headers);
+    return jsonAnswer(page(listed(withIds), query, 'asc'), headers);
   }
 }
 

@@ -266,7 +266,7 @@ async def test_chat_completions_are_listed_page_by_page(client: Client) -> None:
     for _ in range(3):
         created = await settled(client.chat.completions.create(model=MODEL, messages=MESSAGES, store=True))
         ids.append(created.id)
-    listed = [kept.id async for kept in each(client.chat.completions.list(limit=2, order="asc"))]
+    listed = [kept.id async for kept in each(client.chat.completions.list(limit=2))]
     assert listed == ids
     assert [kept.id async for kept in each(client.chat.completions.list(model="another"))] == []
 
@@ -287,11 +287,8 @@ async def test_the_messages_of_a_chat_completion_are_listed(client: Client) -> N
             model=MODEL, messages=[{"role": "system", "content": "Be brief."}, *MESSAGES], store=True
         )
     )
-    messages = [
-        (message.role, message.content)
-        async for message in each(client.chat.completions.messages.list(created.id, limit=1, order="asc"))
-    ]
-    assert [content for _, content in messages] == ["Be brief.", QUESTION]
+    listed = each(client.chat.completions.messages.list(created.id, limit=1))
+    assert [message.content async for message in listed] == ["Be brief.", QUESTION]
 
 
 @keeping_v1

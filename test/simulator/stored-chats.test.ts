@@ -35,6 +35,24 @@ describe('simulator: stored chat completions', () => {
       );
     }));
 
+  it('lists the oldest first, chat completions and messages alike, unless asked otherwise', () =>
+    withResource({}, async (resource) => {
+      const messages = ['one', 'two'].map((content) => ({ role: 'user', content }));
+      const ids: unknown[] = [];
+      for (let count = 0; count < 2; count += 1) {
+        const { body: kept } = await askJson(resource, { body: { ...chatBody, messages, store: true } });
+        ids.push(kept['id']);
+      }
+      const listed = async (path: string, key: string): Promise<unknown[]> => {
+        const { body: list } = await get(resource, path);
+        return [0, 1].map((at) => valueAt(list, 'data', at, key));
+      };
+      assert.deepEqual(await listed('', 'id'), ids);
+      assert.deepEqual(await listed('?order=desc', 'id'), ids.toReversed());
+      assert.deepEqual(await listed(`/${String(ids[0])}/messages`, 'content'), ['one', 'two']);
+      assert.deepEqual(await listed(`/${String(ids[0])}/messages?order=desc`, 'content'), ['two', 'one']);
+    }));
+
   it('changes the metadata, and deletes', () =>
     withResource({}, async (resource) => {
       const { body: kept } = await askJson(resource, { body: { ...chatBody, store: true } });
