@@ -202,6 +202,9 @@ export class Answering {
     if (fault?.kind === 'throttle-in-stream' && !isStreamed(content)) {
       return scriptedThrottle({ ...fault, kind: 'throttle' }, route, deployment, base); // there is no stream to throttle in
     }
+    if (fault?.kind === 'error-mid-stream' && !isStreamed(content)) {
+      return errorAnswer(wire.statusError(500), base); // nor one to fail in
+    }
     const cachedTokens = content.kind === 'text' ? this.promptCache.cachedTokensOf(name, content.prompt, now) : 0;
     const admission = this.behaviour.limits.admit(name, deployment, { tokens: tokensOf(content), cachedTokens });
     const headers = [...base, ...admission.headers];

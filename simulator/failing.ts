@@ -49,6 +49,7 @@ export function failedAnswer(
       return errorAnswer(wire.contextTooLong(128_000, 128_001), base);
     case 'odd-headers':
     case 'throttle-in-stream':
+    case 'error-mid-stream':
     case 'refuse':
     case 'reset-before-headers':
     case 'reset-mid-stream':

@@ -16,7 +16,7 @@ import { response } from './response-object.ts';
 import type { Generation, Operation } from './routes.ts';
 import { plainText } from './saying.ts';
 import type { Fault } from './scenario.ts';
-import { chatEvents, completionEvents, deltasOf, responseEvents, throttledEvents } from './streams.ts';
+import { chatEvents, completionEvents, deltasOf, failedEvents, responseEvents, throttledEvents } from './streams.ts';
 import type { HeaderList } from './wire.ts';
 
 /** The body of a request, read once. */
@@ -127,13 +127,25 @@ export function textAnswer(
   const full = padding > 0 ? padded(said, padding) : said;
   const deltas =
     padding > 0 ? filledDeltas(said.text, padding) : deltasOf(said.call?.arguments ?? said.text, said.answerTokens);
+  const events = eventsOf(operation, full, deltas, wantsUsage(json));
+  return fault?.kind === 'error-mid-stream'
+    ? streamAnswer(failedEvents(events, fault, operation === 'responses' ? said : undefined), headers)
+    : streamAnswer(events, headers);
+}
+
+function eventsOf(
+  operation: TextOperation,
+  saying: Saying,
+  deltas: Iterable<string>,
+  includeUsage: boolean,
+): Iterable<string> {
   switch (operation) {
     case 'chat-completions':
-      return streamAnswer(chatEvents(full, deltas, wantsUsage(json)), headers);
+      return chatEvents(saying, deltas, includeUsage);
     case 'completions':
-      return streamAnswer(completionEvents(full, deltas, wantsUsage(json)), headers);
+      return completionEvents(saying, deltas, includeUsage);
     case 'responses':
-      return streamAnswer(responseEvents(full, deltas), headers);
+      return responseEvents(saying, deltas);
     default:
       return operation satisfies never;
   }

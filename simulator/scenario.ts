@@ -27,6 +27,8 @@ export type Fault =
   /** The usual answer, its quota said in such a way. */
   | { readonly kind: 'odd-headers'; readonly oddity: AnswerOddity }
   | { readonly kind: 'throttle-in-stream'; readonly shape: ThrottleShape; readonly retryAfterMs?: number }
+  /** After so many events of a stream the model fails: an error as an event, and the end. */
+  | { readonly kind: 'error-mid-stream'; readonly afterChunks: number; readonly shape?: FailureShape }
   /** The socket is destroyed as soon as the request's head was read; the body is not. */
   | { readonly kind: 'refuse' }
   /** The whole request is read, then the connection is reset (RST). */
@@ -58,6 +60,8 @@ export type ThrottleBody = 'tokens' | 'requests' | 'capacity';
 /** How the filter answers: 400 in its first form, 400 in its newer one, or an answer that was cut short. */
 export type FilterVariant = 'prompt' | 'prompt-newer' | 'answer';
 export type ThrottleShape = 'error-event' | 'response-failed' | 'chat-error';
+/** How a response says that it failed; chat completions and completions have one way only. */
+export type FailureShape = 'error-event' | 'response-failed';
 
 /** How often at most a fault is scripted by one command. */
 export const MAX_TIMES = 1000;
@@ -69,6 +73,7 @@ export const faultForms: Readonly<Record<Fault['kind'], string>> = {
   'odd-throttle': `odd-throttle:${throttleOddities.join('|')}[:milliseconds]`,
   'odd-headers': `odd-headers:${answerOddities.join('|')}`,
   'throttle-in-stream': 'throttle-in-stream[:error-event|response-failed|chat-error[:milliseconds]]',
+  'error-mid-stream': 'error-mid-stream:chunks[:error-event|response-failed]',
   refuse: 'refuse',
   'reset-before-headers': 'reset-before-headers',
   'reset-mid-stream': 'reset-mid-stream:chunks[:mid-event]',
@@ -131,6 +136,8 @@ export function parseFault(text: string): Fault | undefined {
       return parseThrottle(first, second);
     case 'throttle-in-stream':
       return parseThrottleInStream(first, second);
+    case 'error-mid-stream':
+      return parseErrorMidStream(first, second);
     case 'stall':
       return parseStall(first, second);
     case 'reset-mid-stream':
@@ -191,6 +198,15 @@ function parseThrottleInStream(first: string | undefined, second: string | undef
   }
   const kind = 'throttle-in-stream';
   return retryAfterMs === undefined ? { kind, shape } : { kind, shape, retryAfterMs };
+}
+
+function parseErrorMidStream(first: string | undefined, second: string | undefined): Fault | undefined {
+  const afterChunks = wholeNumber(first);
+  if (afterChunks === undefined || (second !== undefined && second !== 'error-event' && second !== 'response-failed')) {
+    return undefined;
+  }
+  const kind = 'error-mid-stream';
+  return second === undefined ? { kind, afterChunks } : { kind, afterChunks, shape: second };
 }
 
 function parsePermissionDenied(first: string | undefined, second: string | undefined): Fault | undefined {

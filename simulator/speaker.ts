@@ -98,7 +98,7 @@ export class Speaker {
       return { answer: otherAnswer(content, circumstances), outputTokens: 0 };
     }
     const saying = sayingOf(content, circumstances);
-    if (fault?.kind !== 'throttle-in-stream') {
+    if (fault?.kind !== 'throttle-in-stream' && fault?.kind !== 'error-mid-stream') {
       this.objects.keep(content, saying, now, bytes);
     }
     const isBegun = content.operation === 'responses' && content.json['background'] === true && !isStreamed(content);

@@ -13,10 +13,11 @@ import {
   summaryPart,
   textPart,
 } from './response-object.ts';
-import type { ThrottleShape } from './scenario.ts';
+import type { FailureShape, ThrottleShape } from './scenario.ts';
 
 const DONE = 'data: [DONE]\n\n';
 const RATE_LIMIT_MESSAGE = 'Your requests to the deployment have exceeded rate limit.';
+const SERVER_ERROR_MESSAGE = 'The server had an error while processing your request. Sorry about that!';
 
 /** The deltas are of the text, or of the arguments when a function is called. */
 export function* chatEvents(saying: Saying, deltas: Iterable<string>, includeUsage: boolean): Generator<string> {
@@ -173,4 +174,36 @@ export function* throttledEvents(saying: Saying, shape: ThrottleShape): Generato
     default:
       shape satisfies never;
   }
+}
+
+/** So many of the events, never the last of them, and then the error that the model failed with. */
+export function* failedEvents(
+  events: Iterable<string>,
+  { afterChunks, shape = 'error-event' }: { readonly afterChunks: number; readonly shape?: FailureShape },
+  response: Saying | undefined,
+): Generator<string> {
+  let sent = 0;
+  let held: string | undefined;
+  for (const event of events) {
+    if (sent === afterChunks) {
+      break;
+    }
+    if (held !== undefined) {
+      yield held;
+      sent += 1;
+    }
+    held = event;
+  }
+  yield response === undefined ? chatFailure : responseFailure(response, shape, sent);
+}
+
+const chatFailure = `data: {"error":{"message":"${SERVER_ERROR_MESSAGE}","type":"server_error","param":null,"code":null}}\n\n`;
+
+function responseFailure(saying: Saying, shape: FailureShape, sequence: number): string {
+  if (shape === 'response-failed') {
+    const error = `{"code":"server_error","message":"${SERVER_ERROR_MESSAGE}"}`;
+    const failed = responseObject(saying, { status: 'failed', error });
+    return `event: response.failed\ndata: {"type":"response.failed","sequence_number":${sequence},"response":${failed}}\n\n`;
+  }
+  return `event: error\ndata: {"type":"error","error":{"type":"server_error","code":"server_error","message":"${SERVER_ERROR_MESSAGE}","param":null},"sequence_number":${sequence}}\n\n`;
 }

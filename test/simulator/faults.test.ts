@@ -18,6 +18,7 @@ import {
   jsonOf,
   messageOf,
   open,
+  valueAt,
   withResource,
 } from './support.ts';
 
@@ -69,6 +70,15 @@ describe('simulator: throttling', () => {
 
   it('scripts a 429 by its wait and its reason', () =>
     withResource({}, async (resource) => {
+      resource.script({ kind: 'throttle' }, { kind: 'throttle', retryAfterMs: 2500, body: 'requests' });
+      const usual = await ask(resource);
+      assert.deepEqual([usual.headers['retry-after-ms'], usual.headers['retry-after']], ['1000', '1']);
+      assert.equal(usual.headers['policy-id'], 'DeploymentRatelimit-Token');
+      assert.match(messageOf(usual), /exceeded token rate limit .* retry after 1 seconds/);
+      const requests = await ask(resource);
+      assert.deepEqual([requests.headers['retry-after-ms'], requests.headers['retry-after']], ['2500', '3']);
+      assert.equal(requests.headers['policy-id'], 'DeploymentRatelimit-Call');
+      assert.match(messageOf(requests), /exceeded call rate limit .* retry after 3 seconds/);
       resource.script({ kind: 'throttle', retryAfterMs: 86_400_000, body: 'capacity' });
       const reply = await ask(resource);
       assert.equal(reply.status, 429);
@@ -139,28 +149,102 @@ describe('simulator: throttling', () => {
 
   it('answers an ordinary 429 instead when no stream was asked for', () =>
     withResource({}, async (resource) => {
-      resource.script({ kind: 'throttle-in-stream', shape: 'error-event' });
-      assert.equal((await ask(resource)).status, 429);
+      resource.script({ kind: 'throttle-in-stream', shape: 'error-event', retryAfterMs: 2500 });
+      const reply = await ask(resource);
+      assert.equal(reply.status, 429);
+      assert.equal(reply.headers['retry-after-ms'], '2500');
+    }));
+});
+
+describe('simulator: a failure in the middle of a stream', () => {
+  const message = 'The server had an error while processing your request. Sorry about that!';
+  const failure = { error: { message, type: 'server_error', param: null, code: null } };
+  const responsesBody = { model: 'gpt-5.4-mini', input: 'hi', stream: true };
+  const RESPONSES = '/openai/v1/responses';
+
+  const streams: readonly (readonly [string, object, number])[] = [
+    [CHAT, streamed, 11],
+    ['/openai/v1/completions', { model: 'gpt-5.4-mini', prompt: 'hi', stream: true }, 10],
+  ];
+  for (const [path, body, events] of streams) {
+    for (const afterChunks of [0, 3, 100]) {
+      it(`says an error after ${afterChunks} events and ends the stream in order: ${path}`, () =>
+        withResource({}, async (resource) => {
+          resource.script({ kind: 'error-mid-stream', afterChunks });
+          const reply = await ask(resource, { path, body });
+          assert.equal(reply.status, 200);
+          assert.equal(reply.error, undefined);
+          const seen = eventsIn(reply.body.toString());
+          assert.equal(seen.length, Math.min(afterChunks, events - 1) + 1); // at most all but [DONE]
+          assert.deepEqual(JSON.parse(seen.at(-1) ?? ''), failure);
+          assert.ok(seen.slice(0, -1).every((event) => event.startsWith('{') && !event.includes('error')));
+        }));
+    }
+  }
+
+  for (const afterChunks of [0, 5]) {
+    it(`says an error event after ${afterChunks} events of a response`, () =>
+      withResource({}, async (resource) => {
+        resource.script({ kind: 'error-mid-stream', afterChunks });
+        const reply = await ask(resource, { path: RESPONSES, body: responsesBody });
+        assert.equal(reply.status, 200);
+        assert.equal(reply.error, undefined);
+        const seen = eventsIn(reply.body.toString());
+        assert.equal(seen.length, afterChunks + 1);
+        const error = { type: 'server_error', code: 'server_error', message, param: null };
+        assert.deepEqual(JSON.parse(seen.at(-1) ?? ''), { type: 'error', error, sequence_number: afterChunks });
+        assert.match(reply.body.toString(), /(^|\n\n)event: error\ndata: [^\n]*\n\n$/);
+      }));
+
+    it(`fails a response after ${afterChunks} events when it is to say so itself`, () =>
+      withResource({}, async (resource) => {
+        resource.script({ kind: 'error-mid-stream', afterChunks, shape: 'response-failed' });
+        const reply = await ask(resource, { path: RESPONSES, body: responsesBody });
+        const seen = eventsIn(reply.body.toString());
+        assert.equal(seen.length, afterChunks + 1);
+        const last: unknown = JSON.parse(seen.at(-1) ?? '');
+        assert.equal(valueAt(last, 'type'), 'response.failed');
+        assert.equal(valueAt(last, 'sequence_number'), afterChunks);
+        assert.equal(valueAt(last, 'response', 'status'), 'failed');
+        assert.deepEqual(valueAt(last, 'response', 'error'), { code: 'server_error', message });
+        const path = `${RESPONSES}/${String(valueAt(last, 'response', 'id'))}`;
+        assert.equal((await ask(resource, { path, method: 'GET' })).status, 404);
+      }));
+  }
+
+  it('is an ordinary 500 when no stream was asked for', () =>
+    withResource({}, async (resource) => {
+      resource.script({ kind: 'error-mid-stream', afterChunks: 3 });
+      const reply = await ask(resource);
+      assert.equal(reply.status, 500);
+      assert.equal(valueAt(jsonOf(reply), 'error', 'type'), 'server_error');
     }));
 });
 
 describe('simulator: errors', () => {
-  const errors: readonly (readonly [Fault, number, unknown])[] = [
-    [{ kind: 'status', status: 500 }, 500, null],
-    [{ kind: 'status', status: 408 }, 408, 'Timeout'],
-    [{ kind: 'unauthorized' }, 401, '401'],
-    [{ kind: 'permission-denied' }, 401, 'PermissionDenied'],
-    [{ kind: 'content-filter' }, 400, 'content_filter'],
-    [{ kind: 'operation-not-supported' }, 400, 'OperationNotSupported'],
-    [{ kind: 'missing-deployment' }, 400, null],
+  const errors: readonly (readonly [Fault, number, unknown, RegExp])[] = [
+    [{ kind: 'status', status: 500 }, 500, null, /^The server had an error/],
+    [{ kind: 'status', status: 408 }, 408, 'Timeout', /^The operation was timeout\.$/],
+    [{ kind: 'status', status: 409 }, 409, '409', /409/],
+    [{ kind: 'unauthorized' }, 401, '401', /^Access denied due to invalid subscription key/],
+    [{ kind: 'permission-denied' }, 401, 'PermissionDenied', /^Principal does not have access/],
+    [{ kind: 'content-filter' }, 400, 'content_filter', /^The response was filtered/],
+    [
+      { kind: 'operation-not-supported' },
+      400,
+      'OperationNotSupported',
+      /^The chatCompletion operation .* gpt-5\.4-mini/,
+    ],
+    [{ kind: 'missing-deployment' }, 400, null, /^Could not find an existing deployment/],
   ];
-  for (const [fault, status, code] of errors) {
+  for (const [fault, status, code, message] of errors) {
     it(`answers ${JSON.stringify(fault)} with ${status} and code ${String(code)}`, () =>
       withResource({}, async (resource) => {
         resource.script(fault);
         const reply = await ask(resource);
         assert.equal(reply.status, status);
         assert.equal(codeOf(reply), code);
+        assert.match(messageOf(reply), message);
         assert.ok(reply.headers['apim-request-id']);
       }));
   }
