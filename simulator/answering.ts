@@ -12,6 +12,7 @@ import {
   failedAnswer,
   isSpillable,
   missingDeployment,
+  modelErrorAnswer,
   scriptedThrottle,
   throttledAnswer,
   withHeaders,
@@ -191,7 +192,7 @@ export class Answering {
     }
     const promptTokens = promptTokensOf(content);
     if (deployment.contextTokens !== undefined && promptTokens > deployment.contextTokens) {
-      return errorAnswer(wire.contextTooLong(deployment.contextTokens, promptTokens), base);
+      return modelErrorAnswer(wire.contextTooLong(deployment.contextTokens, promptTokens), base);
     }
     const now = this.now();
     const throttledForMs = this.behaviour.throttledForMs(name, now);

@@ -46,7 +46,7 @@ export function failedAnswer(
     case 'content-filter':
       return filteredPrompt(fault, base);
     case 'context-too-long':
-      return errorAnswer(wire.contextTooLong(128_000, 128_001), base);
+      return modelErrorAnswer(wire.contextTooLong(128_000, 128_001), base);
     case 'odd-headers':
     case 'throttle-in-stream':
     case 'error-mid-stream':
@@ -118,7 +118,12 @@ function filteredPrompt(
     return undefined; // the model's own answer is cut short
   }
   const code = variant === 'prompt' ? 'ResponsibleAIPolicyViolation' : 'ContentFiltered';
-  return errorAnswer(wire.contentFiltered(code), base);
+  return modelErrorAnswer(wire.contentFiltered(code), base);
+}
+
+/** An error that the model itself answers with, behind the gateway. */
+export function modelErrorAnswer(error: ErrorReply, base: HeaderList): WholeAnswer {
+  return errorAnswer(error, [...base, ...wire.modelErrorHeaders(error.status)]);
 }
 
 export function withHeaders(answer: Answer, overrides: Overrides): Answer {

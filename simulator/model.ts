@@ -93,7 +93,7 @@ export function isStreamed(content: Content): boolean {
 export function tokensOf(content: Content): number {
   switch (content.kind) {
     case 'text':
-      return estimateTokens(content.prompt.characters, content.prompt.maxTokens);
+      return estimateTokens(content.prompt.characters, content.prompt.maxTokens, content.prompt.bestOf);
     case 'other':
       return tokensIn(content.prompt.characters);
     case 'form':

@@ -12,6 +12,8 @@ export interface Prompt {
   readonly characters: number;
   readonly lastUserText: string;
   readonly maxTokens: number | undefined;
+  /** How many answers of that length a completion may be chosen from. */
+  readonly bestOf: number;
 }
 
 const NOTHING: readonly JsonObject[] = [];
@@ -25,6 +27,7 @@ export function readPrompt(body: JsonObject, before: readonly JsonObject[] = NOT
     lastUserText: lastUserText(said),
     maxTokens:
       numberIn(body, 'max_completion_tokens') ?? numberIn(body, 'max_output_tokens') ?? numberIn(body, 'max_tokens'),
+    bestOf: numberIn(body, 'best_of') ?? 1,
   };
 }
 

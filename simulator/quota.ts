@@ -61,9 +61,9 @@ export function tokensIn(characters: number): number {
   return Math.ceil(characters / CHARACTERS_A_TOKEN);
 }
 
-/** What a request is counted as on arrival: its prompt and all it may generate (16 when it sets no maximum). */
-export function estimateTokens(promptCharacters: number, maxTokens: number | undefined): number {
-  return tokensIn(promptCharacters) + (maxTokens ?? TOKENS_WITHOUT_MAXIMUM);
+/** What a request is counted as on arrival: its prompt and all it may generate (16 tokens when it sets no maximum). */
+export function estimateTokens(promptCharacters: number, maxTokens: number | undefined, bestOf = 1): number {
+  return tokensIn(promptCharacters) + (maxTokens ?? TOKENS_WITHOUT_MAXIMUM) * bestOf;
 }
 
 /**

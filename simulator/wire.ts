@@ -74,6 +74,11 @@ export function utilizationHeader(percent: number): HeaderList {
   return ['azure-openai-deployment-utilization', `${percent}%`];
 }
 
+/** What the gateway says of an error that came from the model behind it. */
+export function modelErrorHeaders(status: number): HeaderList {
+  return ['ms-azureml-model-error-reason', 'model_error', 'ms-azureml-model-error-statuscode', String(status)];
+}
+
 /** The list with some headers replaced, added or (undefined) taken away. */
 export function overrideHeaders(
   headers: HeaderList,

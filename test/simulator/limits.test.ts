@@ -5,7 +5,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { throttleOddities } from '../../simulator/oddities.ts';
 import type { ThrottleOddity } from '../../simulator/oddities.ts';
 import type { DeploymentSpec } from '../../simulator/server.ts';
-import { CHAT, ask, chatBody, codeOf, eventually, messageOf, withResource } from './support.ts';
+import { CHAT, ask, chatBody, codeOf, eventually, messageOf, open, withResource } from './support.ts';
+import { uploadForText } from './uploads.ts';
 
 const WAIT_HEADERS = [
   'retry-after',
@@ -150,20 +151,38 @@ describe('a provisioned deployment of a resource', () => {
       assert.equal(second.headers['azure-openai-deployment-utilization'], '2%');
     }));
 
+  it('gets that back from an answer that was cancelled too', () =>
+    withResource({ deployments: { ptu }, now: () => 0, answerTokens: 8 }, async (resource) => {
+      resource.script({ kind: 'stall', afterChunks: 1 });
+      const res = await open(resource, question(2000, true));
+      assert.equal((await ask(resource, question(10))).headers['azure-openai-deployment-utilization'], '200%');
+      res.destroy();
+      await eventually(() => resource.openRequests === 0);
+      // 10 of the one that was cancelled, and 12 of this one.
+      const after = await ask(resource, question(10));
+      assert.equal(after.status, 200);
+      assert.equal(after.headers['azure-openai-deployment-utilization'], '2%');
+    }));
+
   describe('spills over', () => {
     const payg: DeploymentSpec = { model: 'gpt-5.4' };
     const spilling = { ...ptu, spilloverDeploymentName: 'payg' };
+    const full = { tokensPerMinute: 60, burstMs: 1000 }; // by any one request
 
     it('to the deployment that its property names, when its bucket is full', () =>
-      withResource({ deployments: { ptu: spilling, payg }, now: () => 0 }, async (resource) => {
-        resource.script({ kind: 'throttle' });
-        const reply = await ask(resource, question(10));
-        assert.equal(reply.status, 200);
-        assert.equal(reply.headers['x-ms-spillover-from-deployment'], 'ptu');
-        assert.equal(reply.headers['x-ms-deployment-name'], 'payg');
-        assert.equal(reply.headers['x-ms-spillover-error'], '429');
-        assert.equal(reply.headers['x-ratelimit-limit-tokens'], '10000000');
-      }));
+      withResource(
+        { deployments: { ptu: { ...spilling, provisioned: full }, payg }, now: () => 0 },
+        async (resource) => {
+          const first = await ask(resource, question(10));
+          assert.equal(first.headers['x-ms-spillover-from-deployment'], undefined);
+          const reply = await ask(resource, question(10));
+          assert.equal(reply.status, 200);
+          assert.equal(reply.headers['x-ms-spillover-from-deployment'], 'ptu');
+          assert.equal(reply.headers['x-ms-deployment-name'], 'payg');
+          assert.equal(reply.headers['x-ms-spillover-error'], '429');
+          assert.equal(reply.headers['x-ratelimit-limit-tokens'], '10000000');
+        },
+      ));
 
     it('to the deployment that the request names, streamed too; the property wins over it', () =>
       withResource({ deployments: { ptu, spilling, payg, other: payg } }, async (resource) => {
@@ -172,7 +191,7 @@ describe('a provisioned deployment of a resource', () => {
           ['ptu', 'other'],
           ['spilling', 'payg'],
         ] as const) {
-          resource.script({ kind: 'status', status: 503 });
+          resource.script({ kind: 'status', status: 503, body: { error: 'never seen' } });
           const reply = await ask(resource, { headers, body: { ...chatBody, model, stream: true } });
           assert.equal(reply.status, 200);
           assert.equal(reply.headers['x-ms-deployment-name'], target);
@@ -283,11 +302,15 @@ describe('who may call a resource', () => {
     }));
 
   it('nobody while the resource is blocked', () =>
-    withResource({}, async (resource) => {
-      resource.script({ kind: 'blocked' });
-      const reply = await ask(resource);
-      assert.equal(reply.status, 403);
-      assert.match(messageOf(reply), /temporarily blocked/);
+    withResource({ apiKey: 'key', bearerToken: 'token' }, async (resource) => {
+      resource.always({ kind: 'blocked' });
+      for (const headers of [{ 'api-key': 'key' }, { authorization: 'Bearer token' }]) {
+        const reply = await ask(resource, { headers });
+        assert.equal(reply.status, 403);
+        assert.equal(codeOf(reply), '403');
+        assert.match(messageOf(reply), /temporarily blocked/);
+      }
+      assert.equal((await ask(resource, { headers: { 'api-key': 'wrong' } })).status, 401);
     }));
 
   it('permission-denied comes as 401 and as 403', () =>
@@ -301,7 +324,46 @@ describe('who may call a resource', () => {
     }));
 });
 
+describe('what a request is counted as', () => {
+  const limited = { chat: { model: 'gpt-5.4-mini', tpm: 1000 } };
+  const counted: readonly (readonly [string, object, number])[] = [
+    ['chat/completions', { messages: [{ role: 'user', content: '12345678' }] }, 2 + 16],
+    ['chat/completions', { messages: [{ role: 'user', content: '12345678' }], max_completion_tokens: 100 }, 102],
+    ['completions', { prompt: '12345678', max_tokens: 100 }, 102],
+    ['completions', { prompt: '12345678', max_tokens: 100, best_of: 3 }, 302],
+    ['responses', { input: '12345678', max_output_tokens: 100 }, 102],
+    ['embeddings', { input: ['1234', '56789'] }, 3],
+    ['audio/speech', { input: '12345678' }, 2],
+    ['images/generations', { prompt: '12345678' }, 2],
+  ];
+  for (const [operation, body, tokens] of counted) {
+    it(`${tokens} tokens: ${operation} ${JSON.stringify(body)}`, () =>
+      withResource({ deployments: limited }, async (resource) => {
+        const { headers } = await ask(resource, { path: `/openai/v1/${operation}`, body: { ...body, model: 'chat' } });
+        assert.equal(headers['x-ratelimit-remaining-tokens'], String(1000 - tokens));
+      }));
+  }
+
+  it('no tokens: an upload', () =>
+    withResource({ deployments: limited }, async (resource) => {
+      const path = '/openai/v1/audio/transcriptions';
+      const asked = { path, content: Buffer.alloc(32_000), fields: { model: 'chat' } };
+      assert.equal((await uploadForText(resource, asked)).status, 200);
+      const { headers } = await ask(resource, {
+        path: '/openai/v1/embeddings',
+        body: { model: 'chat', input: '1234' },
+      });
+      assert.equal(headers['x-ratelimit-remaining-tokens'], '999');
+    }));
+});
+
 describe('a prompt', () => {
+  const MODEL_ERROR_HEADERS = ['ms-azureml-model-error-reason', 'ms-azureml-model-error-statuscode'];
+  const modelError = {
+    'ms-azureml-model-error-reason': 'model_error',
+    'ms-azureml-model-error-statuscode': '400',
+  };
+
   it('that is filtered is answered 400 in the older and in the newer form', () =>
     withResource({}, async (resource) => {
       resource.script({ kind: 'content-filter' }, { kind: 'content-filter', variant: 'prompt-newer' });
@@ -311,6 +373,7 @@ describe('a prompt', () => {
         assert.equal(codeOf(reply), 'content_filter');
         const body: { error?: { innererror?: { code?: unknown } } } = JSON.parse(reply.body.toString());
         assert.equal(body.error?.innererror?.code, inner);
+        assert.deepEqual(pick(reply.headers, MODEL_ERROR_HEADERS), modelError);
       }
     }));
 
@@ -323,6 +386,7 @@ describe('a prompt', () => {
       assert.equal(reply.status, 400);
       assert.equal(codeOf(reply), 'context_length_exceeded');
       assert.match(messageOf(reply), /maximum context length is 2 tokens.*resulted in 3 tokens/);
+      assert.deepEqual(pick(reply.headers, MODEL_ERROR_HEADERS), modelError);
       resource.script({ kind: 'context-too-long' });
       assert.equal(codeOf(await ask(resource, { body: fits })), 'context_length_exceeded');
     }));

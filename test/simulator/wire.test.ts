@@ -2,8 +2,21 @@
 
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
-import { CHAT, ask, chatBody, codeOf, eventsIn, eventually, jsonOf, messageOf, withResource } from './support.ts';
+import {
+  CHAT,
+  ask,
+  askEvents,
+  chatBody,
+  codeOf,
+  eventsIn,
+  eventually,
+  jsonOf,
+  messageOf,
+  valueAt,
+  withResource,
+} from './support.ts';
 import type { Reply } from './support.ts';
+import { uploadForText } from './uploads.ts';
 
 const DEPLOYMENT = '/openai/deployments/chat';
 const VERSION = '?api-version=2024-10-21';
@@ -14,6 +27,59 @@ function assertNotFound(reply: Reply): void {
 }
 
 describe('simulator: paths', () => {
+  const chat = { model: 'chat', messages: [] };
+  const operations: readonly (readonly [string, object])[] = [
+    ['chat/completions', chat],
+    ['completions', { model: 'chat', prompt: 'hi' }],
+    ['embeddings', { model: 'chat', input: 'hi' }],
+    ['audio/speech', { model: 'chat', input: 'hi', voice: 'alloy' }],
+    ['images/generations', { model: 'chat', prompt: 'hi' }],
+  ];
+  for (const [operation, body] of operations) {
+    it(`serves ${operation} in a deployment and on v1`, () =>
+      withResource({}, async (resource) => {
+        for (const path of [`${DEPLOYMENT}/${operation}${VERSION}`, `/openai/v1/${operation}`]) {
+          assert.equal((await ask(resource, { path, body })).status, 200, path);
+        }
+      }));
+  }
+
+  for (const operation of ['audio/transcriptions', 'audio/translations', 'images/edits']) {
+    it(`serves the form of ${operation} in a deployment and on v1`, () =>
+      withResource({}, async (resource) => {
+        for (const path of [`${DEPLOYMENT}/${operation}${VERSION}`, `/openai/v1/${operation}`]) {
+          const reply = await uploadForText(resource, { path, content: 'x', fields: { model: 'chat', prompt: 'hi' } });
+          assert.equal(reply.status, 200, path);
+        }
+      }));
+  }
+
+  it('serves responses outside of a deployment and on v1', () =>
+    withResource({}, async (resource) => {
+      for (const path of [`/openai/responses${VERSION}`, '/openai/v1/responses']) {
+        assert.equal((await ask(resource, { path, body: { model: 'chat', input: 'hi' } })).status, 200, path);
+      }
+    }));
+
+  it('lists models, not deployments, and shows one by its name or by that of its deployment', () =>
+    withResource(
+      { deployments: { chat: { model: 'gpt-5.4-mini' }, other: { model: 'gpt-5.4-mini' } } },
+      async (resource) => {
+        for (const [path, query] of [
+          ['/openai/models', VERSION],
+          ['/openai/v1/models', ''],
+        ] as const) {
+          const list = jsonOf(await ask(resource, { path: path + query, method: 'GET' }));
+          assert.deepEqual([valueAt(list, 'data', 'length'), valueAt(list, 'data', 0, 'id')], [1, 'gpt-5.4-mini']);
+          for (const name of ['gpt-5.4-mini', 'chat']) {
+            const model = await ask(resource, { path: `${path}/${name}${query}`, method: 'GET' });
+            assert.deepEqual(jsonOf(model), valueAt(list, 'data', 0));
+          }
+          assertNotFound(await ask(resource, { path: `${path}/gpt-99${query}`, method: 'GET' }));
+        }
+      },
+    ));
+
   const unknown = [
     '/',
     '/v1/chat/completions',
@@ -40,12 +106,15 @@ describe('simulator: paths', () => {
       assertNotFound(await ask(resource, { path: '/openai/models', method: 'GET' }));
     }));
 
-  it('refuses a dated api-version on a v1 path and takes preview', () =>
+  it('refuses a dated api-version on a v1 path and takes preview, latest and v1', () =>
     withResource({}, async (resource) => {
       const dated = await ask(resource, { path: `${CHAT}${VERSION}` });
       assert.equal(dated.status, 400);
-      assert.equal(messageOf(dated), 'api-version query parameter is not allowed when using /v1 path');
-      assert.equal((await ask(resource, { path: `${CHAT}?api-version=preview` })).status, 200);
+      const message = 'api-version query parameter is not allowed when using /v1 path';
+      assert.deepEqual(jsonOf(dated), { error: { code: 'BadRequest', message } });
+      for (const version of ['preview', 'latest', 'v1']) {
+        assert.equal((await ask(resource, { path: `${CHAT}?api-version=${version}` })).status, 200);
+      }
     }));
 
   const notSimulated = [
@@ -73,10 +142,12 @@ describe('simulator: paths', () => {
   it('answers 404 to a WebSocket and closes the connection', () =>
     withResource({}, async (resource) => {
       const headers = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' };
-      const reply = await ask(resource, { path: '/openai/v1/realtime?model=chat', method: 'GET', headers });
-      assertNotFound(reply);
-      assert.equal(reply.headers.connection, 'close');
-      await eventually(() => resource.openSockets === 0);
+      for (const path of ['/openai/v1/realtime?model=chat', '/openai/v1/responses']) {
+        const reply = await ask(resource, { path, method: 'GET', headers });
+        assertNotFound(reply);
+        assert.equal(reply.headers.connection, 'close');
+        await eventually(() => resource.openSockets === 0);
+      }
     }));
 
   it('answers nothing to the wrong method', () =>
@@ -93,7 +164,9 @@ describe('simulator: paths', () => {
       for (const name of ['Chat', 'chat2', 'toString']) {
         const reply = await ask(resource, { path: `/openai/deployments/${name}/chat/completions${VERSION}`, body });
         assert.equal(reply.status, 404);
-        assert.equal(codeOf(reply), 'DeploymentNotFound');
+        const message =
+          'The API deployment for this resource does not exist. If you created the deployment within the last 5 minutes, please wait a moment and try again.';
+        assert.deepEqual(jsonOf(reply), { error: { code: 'DeploymentNotFound', message } });
       }
     }));
 
@@ -101,7 +174,9 @@ describe('simulator: paths', () => {
     withResource({}, async (resource) => {
       const unknownModel = await ask(resource, { body: { ...chatBody, model: 'gpt-99' } });
       assert.equal(unknownModel.status, 400);
-      assert.match(messageOf(unknownModel), /^Could not find an existing deployment to match the model/);
+      const message = 'Could not find an existing deployment to match the model in the request.';
+      const error = { message, type: 'invalid_request_error', param: 'model', code: null };
+      assert.deepEqual(jsonOf(unknownModel), { error });
       assert.equal((await ask(resource, { body: { messages: [] } })).status, 400);
     }));
 });
@@ -127,6 +202,7 @@ describe('simulator: credentials', () => {
       withResource(both, async (resource) => {
         const reply = await ask(resource, { headers });
         assert.equal(reply.status, 401);
+        assert.equal(codeOf(reply), '401');
         assert.match(messageOf(reply), /^Access denied due to invalid subscription key or wrong API endpoint\./);
       }));
   }
@@ -167,7 +243,28 @@ describe('simulator: headers', () => {
       assert.equal(headers['azureml-model-session'], 'simulated-openai1');
       assert.equal(headers['x-ratelimit-limit-tokens'], '10000000');
       assert.equal(headers['x-ratelimit-remaining-requests'], '100000');
-      assert.equal(headers['retry-after'], undefined);
+      for (const ofThrottles of ['retry-after', 'retry-after-ms', 'x-ratelimit-reset-tokens', 'policy-id']) {
+        assert.equal(headers[ofThrottles], undefined);
+      }
+      const second = await ask(resource);
+      assert.equal(second.headers['x-ms-client-request-id'], undefined);
+      assert.equal(second.headers['x-ratelimit-remaining-tokens'], '10000000');
+      assert.equal(second.headers['x-ratelimit-limit-requests'], '100000');
+      assert.equal(second.headers['x-ratelimit-remaining-requests'], '100000');
+    }));
+
+  it('names the operation, the api-version, the limit and the wait in the body of a 429', () =>
+    withResource({}, async (resource) => {
+      for (const [path, named, version] of [
+        [`${DEPLOYMENT}/embeddings${VERSION}`, 'Embeddings_Create', '2024-10-21'],
+        ['/openai/v1/responses', 'Responses_Create', 'v1'],
+      ] as const) {
+        resource.throttle(7000);
+        const reply = await ask(resource, { path, body: { model: 'chat', input: 'hi' } });
+        assert.equal(reply.status, 429);
+        const message = `Requests to the ${named} Operation under Azure OpenAI API version ${version} have exceeded token rate limit of your current OpenAI S0 pricing tier. Please retry after 7 seconds. Please go here: https://aka.ms/oai/quotaincrease if you would like to further increase the default rate limit.`;
+        assert.deepEqual(jsonOf(reply), { error: { code: '429', message } });
+      }
     }));
 
   it('counts the quota down in them and answers 429 with every wait when it is used up', () => {
@@ -229,6 +326,31 @@ describe('simulator: bodies', () => {
         assert.match(messageOf(reply), /could not parse the JSON body/);
       }));
   }
+
+  it('answers 413 to more than 64 MiB', () =>
+    withResource({}, async (resource) => {
+      const most = JSON.stringify(chatBody).padEnd(64 * 1024 * 1024);
+      assert.equal((await ask(resource, { body: most })).status, 200);
+      const reply = await ask(resource, { body: `${most} ` });
+      assert.equal(reply.status, 413);
+      assert.deepEqual(jsonOf(reply), { error: { code: '413', message: 'Request body too large.' } });
+    }));
+
+  it('shows the results of the filter on legacy paths, whole and streamed, and on v1 none', () =>
+    withResource({}, async (resource) => {
+      const legacy = `${DEPLOYMENT}/chat/completions${VERSION}`;
+      const whole = jsonOf(await ask(resource, { path: legacy }));
+      assert.equal(valueAt(whole, 'prompt_filter_results', 0, 'prompt_index'), 0);
+      assert.equal(valueAt(whole, 'choices', 0, 'content_filter_results', 'hate', 'filtered'), false);
+      const stream = { ...chatBody, stream: true };
+      const [first, , delta] = await askEvents(resource, { path: legacy, body: stream });
+      assert.deepEqual(first?.['choices'], []);
+      assert.equal(valueAt(first, 'prompt_filter_results', 0, 'prompt_index'), 0);
+      assert.equal(valueAt(delta, 'choices', 0, 'content_filter_results', 'hate', 'filtered'), false);
+      for (const body of [chatBody, stream]) {
+        assert.doesNotMatch((await ask(resource, { body })).body.toString(), /filter/);
+      }
+    }));
 
   it('answers 400 to an upload that is no form', () =>
     withResource({}, async (resource) => {
