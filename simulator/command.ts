@@ -37,7 +37,7 @@ Options:
   --window sliding
                  starting: how a minute is counted: ${windowKinds.join(', ')}
   --slices 1s,10s
-                 starting: in which slices of the minute requests are counted too: 1s, 10s, both, or none
+                 starting: in which slices of the minute requests are counted too: 1s, 10s, 1s,10s or none
   --phase 17s    starting: where in the clock's minute a window begins; without it the first request begins one
 Faults:
   ${Object.values(faultForms).join('\n  ')}

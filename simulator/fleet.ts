@@ -32,6 +32,7 @@ export function smallFleet(): readonly ResourceOptions[] {
     name: `openai${index + 1}`,
     region,
     apiKey: `simulated-key-${index + 1}`,
+    bearerToken: `simulated-token-${index + 1}`,
     chunkDelayMs: 30,
     deployments: {
       'gpt-5.4-mini': { model: 'gpt-5.4-mini', tpm: 6_000, rpm: 24 },

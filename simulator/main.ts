@@ -94,7 +94,9 @@ async function control(method: 'GET' | 'POST', url: string): Promise<void> {
     (status === 200 ? process.stdout : process.stderr).write(body);
     process.exitCode = status === 200 ? 0 : 1;
   } catch {
-    process.stderr.write(`No simulator answers at ${new URL(url).origin}. Start it with: npm run simulator\n`);
+    process.stderr.write(
+      `No simulator answers at ${new URL(url).origin}. Start it with: npm run simulator; or name its first port with --port.\n`,
+    );
     process.exitCode = 1;
   }
 }
@@ -125,8 +127,8 @@ function greeting(
   tlsFile: string | undefined,
 ): string {
   const resources = fleet.resources.map((resource, index) => {
-    const { apiKey = '', region = '' } = started[index] ?? {};
-    return `  ${resource.name}  ${resource.url}  api-key: ${apiKey}  (${region})`;
+    const { apiKey = '', bearerToken = '', region = '' } = started[index] ?? {};
+    return `  ${resource.name}  ${resource.url}  api-key: ${apiKey}  token: ${bearerToken}  (${region})`;
   });
   const deployments = Object.entries(started[0]?.deployments ?? {}).map(([name, { tpm, rpm }]) => {
     const limits = [tpm === undefined ? [] : `${tpm} tokens`, rpm === undefined ? [] : `${rpm} requests`].flat();

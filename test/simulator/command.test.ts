@@ -146,7 +146,7 @@ describe('the simulator command', () => {
     await gone.close();
     const { code, err } = await run('clear', 'openai1', '--port', new URL(gone.url).port);
     assert.equal(code, 1);
-    assert.match(err, /^No simulator answers at http:/);
+    assert.match(err, /^No simulator answers at http:.* --port\.\n$/);
   });
 
   it('scripts a running resource', async () => {
@@ -184,7 +184,9 @@ describe('the simulator command', () => {
       const { child, said } = start('--port', '0');
       const [text]: unknown[] = await once(child.stdout, 'data');
       assert.equal(
-        String(text).match(/openai\d {2}http:\/\/127\.0\.0\.1:\d+ {2}api-key: simulated-key-\d/g)?.length,
+        String(text).match(
+          /openai\d {2}http:\/\/127\.0\.0\.1:\d+ {2}api-key: simulated-key-\d {2}token: simulated-token-\d/g,
+        )?.length,
         3,
       );
       child.kill(signal);

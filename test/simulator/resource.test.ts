@@ -157,6 +157,21 @@ describe('simulator: fleet', () => {
     }
   });
 
+  it('takes tokens too, as long as they have their role', async () => {
+    const fleet = await startFleet(smallFleet().slice(0, 1));
+    try {
+      const [resource] = fleet.resources;
+      assert.ok(resource);
+      const token = { headers: { authorization: 'Bearer simulated-token-1' } };
+      assert.equal((await ask(resource, token)).status, 200);
+      resource.withoutRole(60_000);
+      assert.equal((await ask(resource, token)).status, 401);
+      assert.equal((await ask(resource, { headers: { 'api-key': 'simulated-key-1' } })).status, 200);
+    } finally {
+      await fleet.close();
+    }
+  });
+
   it('throttles a newcomer within a dozen requests to one resource', async () => {
     const fleet = await startFleet(smallFleet().slice(0, 1));
     try {
