@@ -164,7 +164,7 @@ describe('simulator: batches', () => {
       assert.equal(valueAt(output, 'response', 'body', 'object'), 'response');
     }));
 
-  it('runs embeddings too, with or without v1 in the endpoint', () =>
+  it('runs embeddings and completions too, with or without v1 in the endpoint', () =>
     withDesk(async (desk) => {
       const body = { model: 'text-embedding-3-large', input: 'one', dimensions: 2 };
       const { body: batch } = await desk.submit([line('a', '', { url: '/embeddings', body })], {
@@ -173,6 +173,11 @@ describe('simulator: batches', () => {
       desk.now += 3 * STEP;
       const [output] = await desk.linesOf((await desk.batch(batch['id']))['output_file_id']);
       assert.equal(valueAt(output, 'response', 'body', 'data', 0, 'embedding', 'length'), 2);
+      const question = { url: '/v1/completions', body: { model: 'chat', prompt: 'What is new?' } };
+      const { body: other } = await desk.submit([line('a', '', question)], { endpoint: '/completions' });
+      desk.now += 3 * STEP;
+      const [text] = await desk.linesOf((await desk.batch(other['id']))['output_file_id']);
+      assert.equal(valueAt(text, 'response', 'body', 'choices', 0, 'text'), 'openai1 answers: What is new?');
     }));
 
   it('counts its lines against no quota', () =>

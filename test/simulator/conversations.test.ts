@@ -44,6 +44,16 @@ describe('simulator: conversations', () => {
       assert.equal((await textsOf(resource, id)).length, 2);
     }));
 
+  it('keeps its last 1,000 items', () =>
+    withResource({}, async (resource) => {
+      const items = Array.from({ length: 1001 }, (_, at) => ({ ...hello, content: String(at) }));
+      const id = await create(resource, { items });
+      const { body } = await get(resource, `${id}/items?order=asc&limit=1`);
+      assert.equal(valueAt(body, 'data', 0, 'content', 0, 'text'), '1');
+      const newest = await get(resource, `${id}/items?order=desc&limit=1`);
+      assert.equal(valueAt(newest.body, 'data', 0, 'content', 0, 'text'), '1000');
+    }));
+
   it('is what a response continues, and what its question and answer are added to', () =>
     withResource({}, async (resource) => {
       const id = await create(resource, { items: [hello] });

@@ -87,6 +87,12 @@ describe('prompt cache', () => {
     });
   }
 
+  it('compares the key and not the user when there is one', () => {
+    const key = { prompt_cache_key: 'key-1' };
+    const cache = cacheWith(prompt(1024, { ...key, user: 'user-1' }));
+    assert.equal(cached(cache, prompt(1024, { ...key, user: 'user-2' })), 1024);
+  });
+
   it('is one for each deployment', () => {
     assert.equal(cacheWith(prompt(1024)).cachedTokensOf('other', prompt(1024), NOW), 0);
   });

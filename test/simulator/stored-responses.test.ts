@@ -172,6 +172,16 @@ describe('simulator: a response after another', () => {
       assert.ok(Number(valueAt(third, 'usage', 'input_tokens')) > Number(valueAt(second, 'usage', 'input_tokens')));
     }));
 
+  it('lists as its input only its own input', () =>
+    withResource({}, async (resource) => {
+      const first = await post(resource, question);
+      const second = await post(resource, { model: 'chat', input: 'And you?', previous_response_id: first['id'] });
+      const path = `${V1}/${String(second['id'])}/input_items`;
+      const { body } = await askJson(resource, { path, method: 'GET' });
+      assert.equal(valueAt(body, 'data', 'length'), 1);
+      assert.equal(valueAt(body, 'data', 0, 'content', 0, 'text'), 'And you?');
+    }));
+
   it('refuses an id that it does not know with 400', () =>
     withTwo(async (one, two) => {
       const { id } = await post(one, question);

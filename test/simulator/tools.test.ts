@@ -235,6 +235,8 @@ describe('simulator: several choices', () => {
       );
       assert.equal(valueAt(body, 'choices', 2, 'message', 'content'), 'openai1 answers: What is new?');
       assert.equal(valueAt(body, 'usage', 'completion_tokens'), 15);
+      const most = await chat(resource, { n: 129 });
+      assert.equal(valueAt(most, 'choices', 'length'), 128);
     }));
 
   for (const [path, body] of [
@@ -277,6 +279,21 @@ describe('simulator: reasoning', () => {
       const none = await respond(resource, { reasoning: { effort: 'none' } });
       assert.equal(valueAt(none, 'output', 0, 'type'), 'message');
     }));
+
+  for (const [effort, tokens] of [
+    ['minimal', 16],
+    ['low', 64],
+    ['medium', 128],
+    ['high', 256],
+    ['xhigh', 512],
+    ['max', 1024],
+  ] as const) {
+    it(`thinks for ${tokens} tokens with effort ${effort}`, () =>
+      withResource({}, async (resource) => {
+        const body = await respond(resource, { reasoning: { effort } });
+        assert.equal(valueAt(body, 'usage', 'output_tokens_details', 'reasoning_tokens'), tokens);
+      }));
+  }
 
   it('thinks unasked when its deployment is of a reasoning model', () =>
     withResource({ deployments: { chat: { model: 'o4-mini', reasoning: true } } }, async (resource) => {
@@ -322,6 +339,16 @@ describe('simulator: reasoning', () => {
         assert.deepEqual(refused.body, { error: { message, type: 'invalid_request_error', param: null, code } });
       }),
     ));
+
+  it('takes back reasoning by its id alone when it was stored', () =>
+    withResource({}, async (resource) => {
+      const first = await respond(resource, { reasoning: { effort: 'low' } });
+      const thought = valueAt(first, 'output', 0);
+      const { id } = await respond(resource, { input: [thought, { role: 'user', content: 'And you?' }] });
+      const path = `${RESPONSES}/${String(id)}/input_items?order=asc`;
+      const { body } = await askJson(resource, { path, method: 'GET' });
+      assert.deepEqual(valueAt(body, 'data', 0), thought);
+    }));
 
   it('refuses reasoning by its id alone when it was not stored', () =>
     withResource({}, async (resource) => {
