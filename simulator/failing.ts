@@ -58,6 +58,7 @@ export function failedAnswer(
     case 'slow-first-byte':
     case 'slow-first-chunk':
     case 'hang':
+    case 'keepalive':
     case 'stale':
     case 'gzip':
     case 'large':

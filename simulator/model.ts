@@ -127,7 +127,10 @@ export function textAnswer(
   const full = padding > 0 ? padded(said, padding) : said;
   const deltas =
     padding > 0 ? filledDeltas(said.text, padding) : deltasOf(said.call?.arguments ?? said.text, said.answerTokens);
-  const events = eventsOf(operation, full, deltas, wantsUsage(json));
+  const events = eventsOf(operation, full, deltas, {
+    includeUsage: wantsUsage(json),
+    keepsAlive: fault?.kind === 'keepalive',
+  });
   return fault?.kind === 'error-mid-stream'
     ? streamAnswer(failedEvents(events, fault, operation === 'responses' ? said : undefined), headers)
     : streamAnswer(events, headers);
@@ -137,7 +140,7 @@ function eventsOf(
   operation: TextOperation,
   saying: Saying,
   deltas: Iterable<string>,
-  includeUsage: boolean,
+  { includeUsage, keepsAlive }: { readonly includeUsage: boolean; readonly keepsAlive: boolean },
 ): Iterable<string> {
   switch (operation) {
     case 'chat-completions':
@@ -145,7 +148,7 @@ function eventsOf(
     case 'completions':
       return completionEvents(saying, deltas, includeUsage);
     case 'responses':
-      return responseEvents(saying, deltas);
+      return responseEvents(saying, deltas, keepsAlive);
     default:
       return operation satisfies never;
   }

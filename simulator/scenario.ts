@@ -42,6 +42,8 @@ export type Fault =
   | { readonly kind: 'slow-first-byte'; readonly ms: number }
   | { readonly kind: 'slow-first-chunk'; readonly ms: number }
   | { readonly kind: 'hang' }
+  /** Between any two events of a streamed response one that says nothing but that it goes on. */
+  | { readonly kind: 'keepalive' }
   /** A kept connection is reset at the first bytes of its next request, which was never read. */
   | { readonly kind: 'stale' }
   | { readonly kind: 'missing-deployment' }
@@ -82,6 +84,7 @@ export const faultForms: Readonly<Record<Fault['kind'], string>> = {
   'slow-first-byte': 'slow-first-byte:milliseconds',
   'slow-first-chunk': 'slow-first-chunk:milliseconds',
   hang: 'hang',
+  keepalive: 'keepalive',
   stale: 'stale',
   'missing-deployment': 'missing-deployment',
   'operation-not-supported': 'operation-not-supported',
@@ -106,6 +109,7 @@ export function parseFault(text: string): Fault | undefined {
     case 'refuse':
     case 'reset-before-headers':
     case 'hang':
+    case 'keepalive':
     case 'stale':
     case 'missing-deployment':
     case 'operation-not-supported':

@@ -73,9 +73,13 @@ export function* completionEvents(saying: Saying, deltas: Iterable<string>, incl
 }
 
 /** The deltas are of the text, or of the arguments when a function is called. */
-export function* responseEvents(saying: Saying, deltas: Iterable<string>): Generator<string> {
+export function* responseEvents(saying: Saying, deltas: Iterable<string>, keepsAlive = false): Generator<string> {
   let sequence = 0;
   for (const [type, rest] of responseParts(saying, deltas)) {
+    if (keepsAlive && sequence > 0) {
+      yield `event: keepalive\ndata: {"type":"keepalive","sequence_number":${sequence}}\n\n`;
+      sequence += 1;
+    }
     yield `event: ${type}\ndata: {"type":"${type}","sequence_number":${sequence},${rest}}\n\n`;
     sequence += 1;
   }

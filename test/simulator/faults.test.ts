@@ -10,6 +10,7 @@ import { createAuthority } from '../../simulator/tls.ts';
 import {
   CHAT,
   ask,
+  askEvents,
   askRaw,
   chatBody,
   codeOf,
@@ -211,6 +212,21 @@ describe('simulator: a failure in the middle of a stream', () => {
         assert.equal((await ask(resource, { path, method: 'GET' })).status, 404);
       }));
   }
+
+  it('says between any two events of a response that it goes on', () =>
+    withResource({}, async (resource) => {
+      const typesOf = async (): Promise<readonly unknown[]> => {
+        const events = await askEvents(resource, { path: RESPONSES, body: responsesBody });
+        assert.deepEqual(
+          events.map((event) => event['sequence_number']),
+          events.map((_, index) => index),
+        );
+        return events.map((event) => event['type']);
+      };
+      const usual = await typesOf();
+      resource.script({ kind: 'keepalive' });
+      assert.deepEqual(await typesOf(), usual.flatMap((type) => ['keepalive', type]).slice(1));
+    }));
 
   it('is an ordinary 500 when no stream was asked for', () =>
     withResource({}, async (resource) => {

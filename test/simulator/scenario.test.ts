@@ -26,6 +26,7 @@ const readable: readonly (readonly [string, Fault])[] = [
   ['slow-first-byte:100', { kind: 'slow-first-byte', ms: 100 }],
   ['slow-first-chunk:100', { kind: 'slow-first-chunk', ms: 100 }],
   ['hang', { kind: 'hang' }],
+  ['keepalive', { kind: 'keepalive' }],
   ['stale', { kind: 'stale' }],
   ['missing-deployment', { kind: 'missing-deployment' }],
   ['operation-not-supported', { kind: 'operation-not-supported' }],

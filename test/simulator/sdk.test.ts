@@ -12,6 +12,16 @@ const model = 'gpt-5.4-mini';
 const messages = [{ role: 'user' as const, content: 'What is new?' }];
 const answer = 'openai1 answers: What is new?';
 
+async function readAll(stream: AsyncIterable<unknown>): Promise<void> {
+  for await (const event of stream) {
+    assert.ok(event);
+  }
+}
+
+function isServerError(error: unknown): boolean {
+  return error instanceof APIError && error.type === 'server_error';
+}
+
 let resource: SimulatedResource;
 let now = 1_700_000_000_000;
 before(async () => {
@@ -350,6 +360,23 @@ for (const [name, client] of clients) {
         assert.equal(error.code, 'content_filter');
         return true;
       });
+    });
+
+    it('gets a response through keepalive events', async () => {
+      resource.script({ kind: 'keepalive' });
+      let text = '';
+      for await (const event of await client().responses.create({ model, input: 'What is new?', stream: true })) {
+        text += event.type === 'response.output_text.delta' ? event.delta : '';
+      }
+      assert.equal(text, answer);
+    });
+
+    it('raises an error for a failure in the middle of a stream, in both APIs', async () => {
+      resource.always({ kind: 'error-mid-stream', afterChunks: 5 });
+      const chat = await client().chat.completions.create({ model, messages, stream: true });
+      await assert.rejects(readAll(chat), isServerError);
+      const response = await client().responses.create({ model, input: 'What is new?', stream: true });
+      await assert.rejects(readAll(response), isServerError);
     });
 
     it('raises an error for a rate limit inside a 200 stream', async () => {
