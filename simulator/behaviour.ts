@@ -1,7 +1,7 @@
 // All that somebody can tell a simulated resource while it runs and that decides how it answers: the scripted faults, the
 // throttles, the reductions of its limits and a role that is missing.
 
-import { Limits } from './limits.ts';
+import { Limits } from './limits/limits.ts';
 import type { Fault } from './scenario.ts';
 
 export interface BehaviourSnapshot {

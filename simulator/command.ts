@@ -1,8 +1,8 @@
 // Reads the simulator's command line. Pure: arguments in, a command or what is wrong with them out.
 
 import { parseArgs } from 'node:util';
-import { windowKinds } from './meter.ts';
-import type { QuotaLimits } from './quota.ts';
+import { windowKinds } from './limits/meter.ts';
+import type { QuotaLimits } from './limits/quota.ts';
 import { MAX_TIMES, faultForms, parseFault } from './scenario.ts';
 
 export type Command =

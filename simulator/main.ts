@@ -10,7 +10,7 @@ import type { Command } from './command.ts';
 import { smallFleet, startFleet } from './fleet.ts';
 import type { Fleet } from './fleet.ts';
 import type { ResourceOptions } from './options.ts';
-import type { QuotaLimits } from './quota.ts';
+import type { QuotaLimits } from './limits/quota.ts';
 import { createAuthority } from './tls.ts';
 import type { ServerCertificate } from './tls.ts';
 

@@ -1,7 +1,7 @@
 // What a simulated resource is told when it is started.
 
-import type { ProvisionedLimits } from './provisioned.ts';
-import type { QuotaLimits } from './quota.ts';
+import type { ProvisionedLimits } from './limits/provisioned.ts';
+import type { QuotaLimits } from './limits/quota.ts';
 import type { ServerCertificate } from './tls.ts';
 
 /** With `tpm`, `rpm` and how they are counted; all absent: unlimited. */

@@ -1,8 +1,8 @@
 // The ways a simulated resource can misbehave, each by a name. Tests script them as objects; the command line and the
 // control API write them as text, `name:argument:argument`.
 
-import { answerOddities, isAnswerOddity, isThrottleOddity, throttleOddities } from './oddities.ts';
-import type { AnswerOddity, ThrottleOddity } from './oddities.ts';
+import { answerOddities, isAnswerOddity, isThrottleOddity, throttleOddities } from './limits/oddities.ts';
+import type { AnswerOddity, ThrottleOddity } from './limits/oddities.ts';
 
 export type Fault =
   | {

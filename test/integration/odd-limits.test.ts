@@ -1,7 +1,7 @@
 // What a backend says of its limits in ways that are not documented: how long it then rests, and what callers are told.
 
 import assert from 'node:assert/strict';
-import { answerOddities, throttleOddities, type ThrottleOddity } from '../../simulator/oddities.ts';
+import { answerOddities, throttleOddities, type ThrottleOddity } from '../../simulator/limits/oddities.ts';
 import { startBalancer, type RunningBalancer } from '../support/balancer.ts';
 import { chat, errorOf, send, type Received } from '../support/http.ts';
 import { answerOf, callCounts, course, statesOf } from '../support/observed.ts';

@@ -1,7 +1,7 @@
 // How much a resource keeps, and the pages in which it lists it.
 
 import assert from 'node:assert/strict';
-import { BoundedStore, MAX_BYTES, MAX_OBJECTS, page } from '../../simulator/bounded-store.ts';
+import { BoundedStore, MAX_BYTES, MAX_OBJECTS, page } from '../../simulator/kept/bounded-store.ts';
 
 function idsIn(store: BoundedStore<number>): readonly string[] {
   return [...store.entries()].map(([id]) => id);

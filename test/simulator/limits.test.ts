@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import type { IncomingHttpHeaders } from 'node:http';
-import { throttleOddities } from '../../simulator/oddities.ts';
-import type { ThrottleOddity } from '../../simulator/oddities.ts';
+import { throttleOddities } from '../../simulator/limits/oddities.ts';
+import type { ThrottleOddity } from '../../simulator/limits/oddities.ts';
 import type { DeploymentSpec } from '../../simulator/server.ts';
 import { CHAT, ask, chatBody, codeOf, eventually, messageOf, open, withResource } from './support.ts';
 import { uploadForText } from './uploads.ts';

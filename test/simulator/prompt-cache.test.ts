@@ -1,9 +1,9 @@
 // Which prompts a resource finds in its cache, and how it says so.
 
 import assert from 'node:assert/strict';
-import { PromptCache } from '../../simulator/prompt-cache.ts';
-import { readPrompt } from '../../simulator/prompt.ts';
-import type { Prompt } from '../../simulator/prompt.ts';
+import { PromptCache } from '../../simulator/model/prompt-cache.ts';
+import { readPrompt } from '../../simulator/model/prompt.ts';
+import type { Prompt } from '../../simulator/model/prompt.ts';
 import { ask, askEvents, askJson, chatBody, valueAt, withResource } from './support.ts';
 
 const MINUTE = 60_000;

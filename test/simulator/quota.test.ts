@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { decideQuota, estimateTokens, freshQuota, tokensIn } from '../../simulator/quota.ts';
-import type { QuotaLimits, QuotaState, QuotaVerdict } from '../../simulator/quota.ts';
+import { decideQuota, estimateTokens, freshQuota, tokensIn } from '../../simulator/limits/quota.ts';
+import type { QuotaLimits, QuotaState, QuotaVerdict } from '../../simulator/limits/quota.ts';
 
 /** A deployment's quota and a clock that only the test moves. */
 function startQuota(limits: QuotaLimits) {

@@ -7,7 +7,7 @@ import { Agent, IncomingMessage, createServer, request } from 'node:http';
 import { Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { CallLog } from '../../simulator/call-log.ts';
-import { deliver } from '../../simulator/deliver.ts';
+import { deliver } from '../../simulator/answering/deliver.ts';
 import { smallFleet, startFleet } from '../../simulator/fleet.ts';
 import { startResource } from '../../simulator/server.ts';
 import { CHAT, ask, chatBody, deployments, eventually, open, withResource } from './support.ts';

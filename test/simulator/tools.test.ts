@@ -1,7 +1,7 @@
 // What the simulated model says when it is to call a function, to write JSON, to think, to stop early or to say it twice.
 
 import assert from 'node:assert/strict';
-import { exampleOf } from '../../simulator/example-value.ts';
+import { exampleOf } from '../../simulator/model/example-value.ts';
 import type { SimulatedResource } from '../../simulator/server.ts';
 import {
   CHAT,

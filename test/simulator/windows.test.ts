@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
-import { emptyMeter, turn, use, waitFor, waitForAll, windowKinds } from '../../simulator/meter.ts';
-import type { MeterRule } from '../../simulator/meter.ts';
-import { correctProvisioned, decideProvisioned, emptyBucket } from '../../simulator/provisioned.ts';
-import type { ProvisionedLimits } from '../../simulator/provisioned.ts';
-import { decideQuota, freshQuota } from '../../simulator/quota.ts';
-import type { QuotaLimits, QuotaVerdict } from '../../simulator/quota.ts';
+import { emptyMeter, turn, use, waitFor, waitForAll, windowKinds } from '../../simulator/limits/meter.ts';
+import type { MeterRule } from '../../simulator/limits/meter.ts';
+import { correctProvisioned, decideProvisioned, emptyBucket } from '../../simulator/limits/provisioned.ts';
+import type { ProvisionedLimits } from '../../simulator/limits/provisioned.ts';
+import { decideQuota, freshQuota } from '../../simulator/limits/quota.ts';
+import type { QuotaLimits, QuotaVerdict } from '../../simulator/limits/quota.ts';
 
 const MINUTE_MS = 60_000;
 

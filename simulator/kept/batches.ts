@@ -4,14 +4,14 @@
 import { batchOperation, readLines } from './batch-lines.ts';
 import type { BatchLines, BatchOperation } from './batch-lines.ts';
 import { BoundedStore, page } from './bounded-store.ts';
-import { errorAnswer, jsonAnswer } from './deliver.ts';
-import type { Answer } from './deliver.ts';
+import { errorAnswer, jsonAnswer } from '../answering/deliver.ts';
+import type { Answer } from '../answering/deliver.ts';
 import type { StoredFiles } from './files.ts';
-import { isJsonObject, numberIn, textIn } from './json.ts';
-import type { JsonObject } from './json.ts';
+import { isJsonObject, numberIn, textIn } from '../answering/json.ts';
+import type { JsonObject } from '../answering/json.ts';
 import * as errors from './object-errors.ts';
-import type { Generation } from './routes.ts';
-import type { ErrorReply, HeaderList } from './wire.ts';
+import type { Generation } from '../answering/routes.ts';
+import type { ErrorReply, HeaderList } from '../answering/wire.ts';
 
 /** Answers one line; without counting it against a quota, which batches have of their own. */
 export type RunLine = (operation: BatchOperation, json: JsonObject, generation: Generation) => ErrorReply;

@@ -2,7 +2,7 @@
 // credentials.
 
 import type { IncomingHttpHeaders } from 'node:http';
-import type { ResourceOptions } from './options.ts';
+import type { ResourceOptions } from '../options.ts';
 import { accessDenied, keysDisabled, roleMissing, twoCredentials } from './wire.ts';
 import type { ErrorReply } from './wire.ts';
 

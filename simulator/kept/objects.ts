@@ -1,22 +1,22 @@
 // All that a resource keeps under ids, and the answers to requests for it.
 
-import type { Saying } from './answers.ts';
+import type { Saying } from '../model/answers.ts';
 import { StoredBatches } from './batches.ts';
 import type { RunLine } from './batches.ts';
 import { StoredConversations } from './conversations.ts';
-import { errorAnswer } from './deliver.ts';
-import type { Answer } from './deliver.ts';
+import { errorAnswer } from '../answering/deliver.ts';
+import type { Answer } from '../answering/deliver.ts';
 import { StoredFiles } from './files.ts';
-import { parseJson } from './json.ts';
-import type { JsonObject } from './json.ts';
-import type { TextContent } from './model.ts';
-import { readForm } from './multipart.ts';
+import { parseJson } from '../answering/json.ts';
+import type { JsonObject } from '../answering/json.ts';
+import type { TextContent } from '../model/model.ts';
+import { readForm } from '../model/multipart.ts';
 import type { ObjectRoute } from './object-routes.ts';
 import { StoredChats } from './stored-chats.ts';
 import { StoredResponses } from './stored-responses.ts';
 import type { Referred } from './stored-responses.ts';
-import * as wire from './wire.ts';
-import type { HeaderList } from './wire.ts';
+import * as wire from '../answering/wire.ts';
+import type { HeaderList } from '../answering/wire.ts';
 
 export interface ObjectsHost {
   readonly resourceName: string;

@@ -2,8 +2,8 @@
 // or names a function. Reads the tools of chat completions and of responses.
 
 import { exampleOf } from './example-value.ts';
-import { isJsonObject, textIn } from './json.ts';
-import type { JsonObject } from './json.ts';
+import { isJsonObject, textIn } from '../answering/json.ts';
+import type { JsonObject } from '../answering/json.ts';
 
 export interface ToolCall {
   readonly name: string;

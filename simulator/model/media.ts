@@ -1,12 +1,12 @@
 // The answers that are no text: images, what was heard in a recording, and speech; whole and as streams.
 
-import { jsonAnswer, streamAnswer } from './deliver.ts';
-import type { Answer } from './deliver.ts';
-import { textIn } from './json.ts';
-import type { JsonObject } from './json.ts';
+import { jsonAnswer, streamAnswer } from '../answering/deliver.ts';
+import type { Answer } from '../answering/deliver.ts';
+import { textIn } from '../answering/json.ts';
+import type { JsonObject } from '../answering/json.ts';
 import type { Circumstances } from './model.ts';
 import type { Form } from './multipart.ts';
-import type { HeaderList } from './wire.ts';
+import type { HeaderList } from '../answering/wire.ts';
 
 /** One pixel as a PNG. */
 const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';

@@ -1,13 +1,13 @@
 // What limits the deployments of one resource: their quotas, temporary reductions of them, and the buckets of provisioned
 // ones. Holds the state that quota.ts and provisioned.ts decide on, and shows it in headers.
 
-import type { DeploymentSpec } from './options.ts';
+import type { DeploymentSpec } from '../options.ts';
 import { correctProvisioned, decideProvisioned, emptyBucket } from './provisioned.ts';
 import type { ProvisionedLimits, ProvisionedState } from './provisioned.ts';
 import { decideQuota, freshQuota } from './quota.ts';
 import type { QuotaState } from './quota.ts';
-import { quotaHeaders, utilizationHeader } from './wire.ts';
-import type { HeaderList, Throttled } from './wire.ts';
+import { quotaHeaders, utilizationHeader } from '../answering/wire.ts';
+import type { HeaderList, Throttled } from '../answering/wire.ts';
 
 /** What a request is counted as when it arrives. */
 export interface Need {

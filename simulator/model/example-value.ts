@@ -1,7 +1,7 @@
 // A value that fits a JSON schema, as simple as the schema allows: for structured outputs and the arguments of a call.
 
-import { isJsonObject } from './json.ts';
-import type { JsonObject } from './json.ts';
+import { isJsonObject } from '../answering/json.ts';
+import type { JsonObject } from '../answering/json.ts';
 
 const MAX_DEPTH = 6;
 

@@ -1,19 +1,19 @@
 // Answers admitted requests: finds what they refer to, has the model answer, and keeps of it what is to be kept.
 
-import type { BatchOperation } from './batch-lines.ts';
+import type { BatchOperation } from '../kept/batch-lines.ts';
 import { errorAnswer } from './deliver.ts';
 import type { Answer } from './deliver.ts';
 import { textIn } from './json.ts';
 import type { JsonObject } from './json.ts';
-import { isStreamed, jsonContent, otherAnswer, textAnswer } from './model.ts';
-import type { Content, FormOperation } from './model.ts';
-import { StoredObjects } from './objects.ts';
-import { deploymentOf } from './options.ts';
-import type { DeploymentSpec, ResourceOptions } from './options.ts';
+import { isStreamed, jsonContent, otherAnswer, textAnswer } from '../model/model.ts';
+import type { Content, FormOperation } from '../model/model.ts';
+import { StoredObjects } from '../kept/objects.ts';
+import { deploymentOf } from '../options.ts';
+import type { DeploymentSpec, ResourceOptions } from '../options.ts';
 import { refusalOf } from './refusal.ts';
 import type { Generation, Operation } from './routes.ts';
-import { outputTokensOf, sayingOf } from './saying.ts';
-import type { Fault } from './scenario.ts';
+import { outputTokensOf, sayingOf } from '../model/saying.ts';
+import type { Fault } from '../scenario.ts';
 import * as wire from './wire.ts';
 import type { ErrorReply, HeaderList } from './wire.ts';
 

@@ -1,19 +1,19 @@
 // The responses a resource keeps, with what was said before each, and the conversations they can be part of. An id of
 // one resource means nothing to another.
 
-import type { Saying } from './answers.ts';
+import type { Saying } from '../model/answers.ts';
 import { BoundedStore, page } from './bounded-store.ts';
 import type { Listed } from './bounded-store.ts';
-import { errorAnswer, jsonAnswer, streamAnswer } from './deliver.ts';
-import type { Answer } from './deliver.ts';
-import { isJsonObject, textIn } from './json.ts';
-import type { JsonObject } from './json.ts';
+import { errorAnswer, jsonAnswer, streamAnswer } from '../answering/deliver.ts';
+import type { Answer } from '../answering/deliver.ts';
+import { isJsonObject, textIn } from '../answering/json.ts';
+import type { JsonObject } from '../answering/json.ts';
 import * as errors from './object-errors.ts';
-import { conversationIdIn, finalStatus, outputItems, responseObject } from './response-object.ts';
-import type { ResponseStatus } from './response-object.ts';
-import { isEncryptedBy } from './saying.ts';
-import { deltasOf, responseEvents } from './streams.ts';
-import type { ErrorReply, HeaderList } from './wire.ts';
+import { conversationIdIn, finalStatus, outputItems, responseObject } from '../model/response-object.ts';
+import type { ResponseStatus } from '../model/response-object.ts';
+import { isEncryptedBy } from '../model/saying.ts';
+import { deltasOf, responseEvents } from '../model/streams.ts';
+import type { ErrorReply, HeaderList } from '../answering/wire.ts';
 
 /** Only references are kept; what is shown of a response is written when it is asked for. */
 interface StoredResponse {

@@ -1,11 +1,11 @@
 // The prompt cache of a resource: which beginnings of long prompts each deployment saw of late. Hits come in steps of
 // 128 tokens from 1,024 on, and a beginning is forgotten five minutes after it was last used.
 
-import { isJsonObject, textIn } from './json.ts';
-import type { JsonObject } from './json.ts';
+import { isJsonObject, textIn } from '../answering/json.ts';
+import type { JsonObject } from '../answering/json.ts';
 import { saidIn } from './prompt.ts';
 import type { Prompt } from './prompt.ts';
-import { tokensIn } from './quota.ts';
+import { tokensIn } from '../limits/quota.ts';
 
 const LEAST_TOKENS = 1024;
 const STEP_TOKENS = 128;

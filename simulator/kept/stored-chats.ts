@@ -1,15 +1,15 @@
 // The chat completions a resource keeps because their requests said `store: true`.
 
-import { chatCompletion } from './answers.ts';
-import type { Saying } from './answers.ts';
+import { chatCompletion } from '../model/answers.ts';
+import type { Saying } from '../model/answers.ts';
 import { BoundedStore, page } from './bounded-store.ts';
-import { errorAnswer, jsonAnswer } from './deliver.ts';
-import type { Answer } from './deliver.ts';
-import { isJsonObject } from './json.ts';
-import type { JsonObject } from './json.ts';
+import { errorAnswer, jsonAnswer } from '../answering/deliver.ts';
+import type { Answer } from '../answering/deliver.ts';
+import { isJsonObject } from '../answering/json.ts';
+import type { JsonObject } from '../answering/json.ts';
 import * as errors from './object-errors.ts';
 import { listed } from './stored-responses.ts';
-import type { HeaderList } from './wire.ts';
+import type { HeaderList } from '../answering/wire.ts';
 
 interface StoredChat {
   readonly saying: Saying;

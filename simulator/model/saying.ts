@@ -2,13 +2,13 @@
 
 import type { Saying } from './answers.ts';
 import { exampleOf } from './example-value.ts';
-import { isJsonObject, numberIn, textIn } from './json.ts';
-import type { JsonObject } from './json.ts';
+import { isJsonObject, numberIn, textIn } from '../answering/json.ts';
+import type { JsonObject } from '../answering/json.ts';
 import type { Circumstances, TextContent } from './model.ts';
 import { lastUserText } from './prompt.ts';
 import type { Prompt } from './prompt.ts';
-import { tokensIn } from './quota.ts';
-import type { Fault } from './scenario.ts';
+import { tokensIn } from '../limits/quota.ts';
+import type { Fault } from '../scenario.ts';
 import { calledTool } from './tools.ts';
 
 const EXCERPT_LENGTH = 40;

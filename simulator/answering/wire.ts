@@ -2,9 +2,9 @@
 // public source of each.
 
 import { randomUUID } from 'node:crypto';
-import type { QuotaLimits, Remaining } from './quota.ts';
+import type { QuotaLimits, Remaining } from '../limits/quota.ts';
 import type { Operation } from './routes.ts';
-import type { ThrottleBody } from './scenario.ts';
+import type { ThrottleBody } from '../scenario.ts';
 
 /** Names and values in turn, the form that `writeHead` takes without copying. */
 export type HeaderList = string[];

@@ -2,8 +2,8 @@
 // then the model's answer, in that order. Writes nothing to the wire; deliver.ts does.
 
 import type { IncomingHttpHeaders } from 'node:http';
-import { modelList, modelObject } from './answers.ts';
-import type { Behaviour } from './behaviour.ts';
+import { modelList, modelObject } from '../model/answers.ts';
+import type { Behaviour } from '../behaviour.ts';
 import { checkCredentials } from './credentials.ts';
 import { errorAnswer, jsonAnswer } from './deliver.ts';
 import type { Answer } from './deliver.ts';
@@ -18,16 +18,16 @@ import {
   withHeaders,
 } from './failing.ts';
 import { parseJson, textIn } from './json.ts';
-import { isFormOperation, isStreamed, modelIn, promptTokensOf, tokensOf } from './model.ts';
-import type { FormOperation } from './model.ts';
-import { readForm } from './multipart.ts';
-import { oddAnswer } from './oddities.ts';
-import { deploymentOf } from './options.ts';
-import type { DeploymentSpec, ResourceOptions } from './options.ts';
-import { PromptCache } from './prompt-cache.ts';
+import { isFormOperation, isStreamed, modelIn, promptTokensOf, tokensOf } from '../model/model.ts';
+import type { FormOperation } from '../model/model.ts';
+import { readForm } from '../model/multipart.ts';
+import { oddAnswer } from '../limits/oddities.ts';
+import { deploymentOf } from '../options.ts';
+import type { DeploymentSpec, ResourceOptions } from '../options.ts';
+import { PromptCache } from '../model/prompt-cache.ts';
 import { findRoute } from './routes.ts';
 import type { Route } from './routes.ts';
-import type { Fault } from './scenario.ts';
+import type { Fault } from '../scenario.ts';
 import { Speaker } from './speaker.ts';
 import type { Found } from './speaker.ts';
 import * as wire from './wire.ts';

@@ -1,14 +1,14 @@
 // The conversations of a resource: lists of items that responses read and continue.
 
 import { BoundedStore, page } from './bounded-store.ts';
-import { errorAnswer, jsonAnswer } from './deliver.ts';
-import type { Answer } from './deliver.ts';
-import { isJsonObject } from './json.ts';
-import type { JsonObject } from './json.ts';
+import { errorAnswer, jsonAnswer } from '../answering/deliver.ts';
+import type { Answer } from '../answering/deliver.ts';
+import { isJsonObject } from '../answering/json.ts';
+import type { JsonObject } from '../answering/json.ts';
 import * as errors from './object-errors.ts';
 import { inputItem, listed } from './stored-responses.ts';
 import type { Conversations } from './stored-responses.ts';
-import type { HeaderList } from './wire.ts';
+import type { HeaderList } from '../answering/wire.ts';
 
 interface Conversation {
   readonly createdAt: number;

@@ -1,7 +1,7 @@
 // The paths under which a resource shows what it keeps: stored responses, chat completions, conversations, files and
 // batches.
 
-import type { Generation } from './routes.ts';
+import type { Generation } from '../answering/routes.ts';
 
 export interface ObjectRoute {
   readonly kind: 'object';

@@ -13,7 +13,7 @@ import {
   summaryPart,
   textPart,
 } from './response-object.ts';
-import type { FailureShape, ThrottleShape } from './scenario.ts';
+import type { FailureShape, ThrottleShape } from '../scenario.ts';
 
 const DONE = 'data: [DONE]\n\n';
 const RATE_LIMIT_MESSAGE = 'Your requests to the deployment have exceeded rate limit.';

@@ -1,9 +1,9 @@
 // The bodies of successful answers that are not streamed. The frequent ones are written as text around the few parts
 // that change, which is several times faster than serialising the whole object.
 
-import { isJsonObject, numberIn, textIn } from './json.ts';
-import type { JsonObject } from './json.ts';
-import type { Generation } from './routes.ts';
+import { isJsonObject, numberIn, textIn } from '../answering/json.ts';
+import type { JsonObject } from '../answering/json.ts';
+import type { Generation } from '../answering/routes.ts';
 import type { ToolCall } from './tools.ts';
 
 /** All that goes into one answer of text. */

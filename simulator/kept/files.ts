@@ -1,11 +1,11 @@
 // The files of a resource: what was uploaded to it and what its batches wrote.
 
 import { BoundedStore, page } from './bounded-store.ts';
-import { errorAnswer, jsonAnswer } from './deliver.ts';
-import type { Answer } from './deliver.ts';
-import type { Form } from './multipart.ts';
+import { errorAnswer, jsonAnswer } from '../answering/deliver.ts';
+import type { Answer } from '../answering/deliver.ts';
+import type { Form } from '../model/multipart.ts';
 import * as errors from './object-errors.ts';
-import type { HeaderList } from './wire.ts';
+import type { HeaderList } from '../answering/wire.ts';
 
 export interface StoredFile {
   readonly filename: string;

@@ -1,8 +1,8 @@
 // The response object of the responses API and the items of its output, written as text.
 
 import type { Saying } from './answers.ts';
-import { isJsonObject, textIn } from './json.ts';
-import type { JsonObject } from './json.ts';
+import { isJsonObject, textIn } from '../answering/json.ts';
+import type { JsonObject } from '../answering/json.ts';
 
 export type ResponseStatus = 'queued' | 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled';
 type ItemStatus = 'in_progress' | 'completed' | 'incomplete';

@@ -1,8 +1,8 @@
 // What the simulated model needs to know of a request: how long its prompt is, what was said last and how much it may
 // answer. Reads the JSON bodies of chat completions, completions, embeddings, responses, speech and images.
 
-import { isJsonObject, numberIn, textIn } from './json.ts';
-import type { JsonObject } from './json.ts';
+import { isJsonObject, numberIn, textIn } from '../answering/json.ts';
+import type { JsonObject } from '../answering/json.ts';
 
 export interface Prompt {
   readonly body: JsonObject;

@@ -1,8 +1,8 @@
 // The error bodies about stored objects: responses, chat completions, conversations, files and batches.
 // simulator/README.md names the public source of each.
 
-import { invalidRequest } from './wire.ts';
-import type { ErrorReply } from './wire.ts';
+import { invalidRequest } from '../answering/wire.ts';
+import type { ErrorReply } from '../answering/wire.ts';
 
 export function responseNotFound(id: string): ErrorReply {
   return notFound(`Response with id '${id}' not found.`);

@@ -1,8 +1,8 @@
 // Which paths an Azure OpenAI resource serves, and nothing else: the deployment-scoped ones with their api-version,
 // and the v1 ones without. The bare `/v1/…` and `/chat/completions` do not exist there, so neither do they here.
 
-import { findObjectRoute } from './object-routes.ts';
-import type { ObjectRoute } from './object-routes.ts';
+import { findObjectRoute } from '../kept/object-routes.ts';
+import type { ObjectRoute } from '../kept/object-routes.ts';
 
 export type Generation = 'legacy' | 'v1';
 

@@ -3,21 +3,21 @@
 
 import { chatCompletion, embeddings, textCompletion, wantsUsage } from './answers.ts';
 import type { Saying } from './answers.ts';
-import { jsonAnswer, streamAnswer } from './deliver.ts';
-import type { Answer } from './deliver.ts';
-import { textIn } from './json.ts';
-import type { JsonObject } from './json.ts';
+import { jsonAnswer, streamAnswer } from '../answering/deliver.ts';
+import type { Answer } from '../answering/deliver.ts';
+import { textIn } from '../answering/json.ts';
+import type { JsonObject } from '../answering/json.ts';
 import { generatedImages, editedImages, speech, transcript } from './media.ts';
 import type { Form } from './multipart.ts';
 import { readPrompt } from './prompt.ts';
 import type { Prompt } from './prompt.ts';
-import { estimateTokens, tokensIn } from './quota.ts';
+import { estimateTokens, tokensIn } from '../limits/quota.ts';
 import { response } from './response-object.ts';
-import type { Generation, Operation } from './routes.ts';
+import type { Generation, Operation } from '../answering/routes.ts';
 import { plainText } from './saying.ts';
-import type { Fault } from './scenario.ts';
+import type { Fault } from '../scenario.ts';
 import { chatEvents, completionEvents, deltasOf, failedEvents, responseEvents, throttledEvents } from './streams.ts';
-import type { HeaderList } from './wire.ts';
+import type { HeaderList } from '../answering/wire.ts';
 
 /** The body of a request, read once. */
 export type Content =

@@ -2,8 +2,8 @@
 
 import type { ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
-import type { Fault } from './scenario.ts';
-import { resetConnection } from './sockets.ts';
+import type { Fault } from '../scenario.ts';
+import { resetConnection } from '../sockets.ts';
 import type { ErrorReply, HeaderList } from './wire.ts';
 
 export type Answer = WholeAnswer | StreamAnswer;

@@ -1,8 +1,8 @@
 // The parameters a resource refuses though the deployment is there and admits the request.
 
 import { isJsonObject } from './json.ts';
-import type { Content } from './model.ts';
-import { streamOptionsBesideData, unknownStreamOptions } from './object-errors.ts';
+import type { Content } from '../model/model.ts';
+import { streamOptionsBesideData, unknownStreamOptions } from '../kept/object-errors.ts';
 import type { ErrorReply } from './wire.ts';
 
 /** The first api-version that knows `stream_options`, by its date. */

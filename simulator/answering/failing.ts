@@ -2,11 +2,11 @@
 
 import { cutInHalf, errorAnswer } from './deliver.ts';
 import type { Answer, WholeAnswer } from './deliver.ts';
-import { oddThrottle } from './oddities.ts';
-import type { Overrides } from './oddities.ts';
-import type { DeploymentSpec } from './options.ts';
+import { oddThrottle } from '../limits/oddities.ts';
+import type { Overrides } from '../limits/oddities.ts';
+import type { DeploymentSpec } from '../options.ts';
 import type { Operation, Route } from './routes.ts';
-import type { Fault } from './scenario.ts';
+import type { Fault } from '../scenario.ts';
 import * as wire from './wire.ts';
 import type { ErrorReply, HeaderList, Throttled } from './wire.ts';
 

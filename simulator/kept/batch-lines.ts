@@ -1,8 +1,8 @@
 // The lines of a batch's input file: which requests they are, or what is wrong with them.
 
-import { isJsonObject, textIn } from './json.ts';
-import type { JsonObject } from './json.ts';
-import type { Operation } from './routes.ts';
+import { isJsonObject, textIn } from '../answering/json.ts';
+import type { JsonObject } from '../answering/json.ts';
+import type { Operation } from '../answering/routes.ts';
 
 export type BatchOperation = Extract<Operation, 'chat-completions' | 'completions' | 'embeddings' | 'responses'>;
 
