@@ -77,13 +77,12 @@ const rows: readonly Row[] = [
   { scenario: 'open-streams', metric: memoryPerStream, digits: 0, what: 'memory a stream, KiB' },
 ];
 
-/** Medians only, one table for each way to the backends. */
+/** For newcomers: medians, plain HTTP alone; all else is in bench/README.md. */
 function summary(results: Results): string[] {
   const { date, cpu, cores } = results.machine;
   const { scenarios, peerScenarios } = results;
   const tables: readonly [string, string[]][] = [
-    ['Plain HTTP to the backends:', mediansTable(scenarios, (label) => !label.endsWith(', TLS'))],
-    ['TLS to the backends, certificates verified:', mediansTable(scenarios, (label) => label.endsWith(', TLS'))],
+    ['Beside proxies that know nothing of Azure OpenAI:', mediansTable(scenarios, (label) => !label.endsWith(', TLS'))],
     ['Beside other gateways for language models, at what they can do:', mediansTable(peerScenarios, () => true)],
   ];
   return [
@@ -129,7 +128,7 @@ function cell({ series, ratios }: Scenario, { metric, digits }: Row, contender: 
   if (figure === undefined) return '–';
   const multiple = ratios.find(isThis)?.ofMedians ?? 0;
   const told = Number.isFinite(multiple) && multiple > 0 ? ` (${twoDigits(multiple)})` : '';
-  return `${figure.median.toFixed(digits)}${told}`;
+  return `${figure.median.toFixed(digits).replace(/^-(?=[0.]*$)/, '')}${told}`;
 }
 
 function twoDigits(multiple: number): string {
