@@ -60,7 +60,7 @@ async function tell(url: string): Promise<void> {
   await stream(client, 'Stream me an answer through the failover');
 
   say('What the log stream shows:');
-  for (const line of log.filter((text) => /^(Proxying|Backend)/.test(text)))
+  for (const line of log.filter((text) => /^(Proxying|(WARNING )?Backend)/.test(text)))
     say(`  ${line.split(' request=')[0] ?? ''}`);
   say(
     `openai3 was asked ${callsOf(openai3)} times, openai1 ${callsOf(openai1)} times, openai2 ${callsOf(openai2)} times.`,

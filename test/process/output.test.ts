@@ -28,7 +28,7 @@ describe('the output of the process', function () {
     const attempts = lines.filter((line) => line.startsWith('Proxying to http://127.0.0.1:'));
     assert.equal(attempts.length, 2);
     assert.equal(lines.filter((line) => line.includes('POST /v1/chat/completions ')).length, 1);
-    assert.equal(lines.filter((line) => line.startsWith('Backend openai')).length, 2);
+    assert.equal(lines.filter((line) => /^(WARNING )?Backend openai/.test(line)).length, 2);
     assert.equal(lines.length, 5, lines.join('\n'));
     for (const secret of [CLIENT_KEY, 'key-1', 'key-2', 'secret-body', 'secret-query', 'Say hello']) {
       assert.ok(!started.lines.join('\n').includes(secret), `${secret} is in the log`);

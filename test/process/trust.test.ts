@@ -43,7 +43,7 @@ describe('the certificates that the process believes', function () {
     const received = await send(`${started.url}/v1/chat/completions`, { body: chat() });
     assert.deepEqual([received.status, errorOf(received).code], [502, 'backends_unreachable']);
     assert.match(
-      await started.line(/^Backend openai1 /),
+      await started.line(/^WARNING Backend openai1 .* authority that is not known here/),
       / state=open reason=(?:UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT_LOCALLY)$/,
     );
     assert.match(await started.line(/^WARNING POST /), / trace=openai1=connect reasons=openai1=UNABLE_TO_/);

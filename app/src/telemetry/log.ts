@@ -2,7 +2,9 @@
  * The log: one line an attempt, one a finished request, one a change of a backend's state, as text or JSON.
  * Lines are gathered for some milliseconds and written together; a full or closed pipe never stops traffic.
  */
+import { adviceOn } from './reason-words.ts';
 import { describeState } from './state-words.ts';
+import type { BreakerState } from '../balancer/circuit-breaker.ts';
 import type { Observe, ProxyEvent } from './events.ts';
 
 /** Where lines go: process.stdout, or a list in a test. */
@@ -75,9 +77,11 @@ function lineOf(event: ProxyEvent): Line | undefined {
       const { change, now } = event;
       const { name } = change.backend;
       const who = change.deployment === undefined ? name : `${name}/${quoted(change.deployment)}`;
-      const text = `Backend ${who} ${describeState(change.to, now)}`;
+      const said = `Backend ${who} ${describeState(change.to, now)}`;
+      const advice = adviceOn(change.reason);
+      const text = advice === undefined ? said : `${said}. ${advice}`;
       return {
-        level: change.to.kind === 'quarantined' ? 'error' : 'info',
+        level: levelOf(change.to.kind),
         text,
         fields: {
           backend: change.backend.name,
@@ -92,6 +96,11 @@ function lineOf(event: ProxyEvent): Line | undefined {
     default:
       return event satisfies never;
   }
+}
+
+/** A throttle is daily business; what somebody must look at stands out. */
+function levelOf(state: BreakerState['kind']): Line['level'] {
+  return state === 'quarantined' ? 'error' : state === 'open' ? 'warning' : 'info';
 }
 
 function info(text: string, fields: Fields): Line {

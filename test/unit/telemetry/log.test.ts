@@ -109,7 +109,7 @@ describe('log: text', () => {
     assert.equal(line, 'POST /v1/chat/completions 200 attempts=2 ms=1234.6 request=abc-1\n');
   });
 
-  it('tells a change of state in words, a quarantine as an error', () => {
+  it('tells a change of state in words, a quarantine as an error, a throttle as news', () => {
     assert.equal(
       written('text', changed({ kind: 'cooldown', until: 6200, recoversAt: 6200, times: 1 }, 'gpt')),
       'Backend openai1/gpt cooling down for 1200 ms: it answered 429 backend=openai1 deployment=gpt state=cooldown\n',
@@ -120,13 +120,18 @@ describe('log: text', () => {
     );
   });
 
-  it('says why a backend is failing, and what the network said of an attempt', () => {
+  it('warns that a backend is failing, says why and what to look at, and what the network said of an attempt', () => {
     const open: BreakerState = { kind: 'open', until: 6000, since: 5000, times: 1 };
     const event = changed(open);
     assert.ok(event.kind === 'state-changed');
     assert.equal(
       written('text', { ...event, change: { ...event.change, reason: 'CERT_HAS_EXPIRED' } }),
-      'Backend openai1 failing: not asked for 1000 ms while others answer backend=openai1 state=open reason=CERT_HAS_EXPIRED\n',
+      'WARNING Backend openai1 failing: not asked for 1000 ms while others answer. Its certificate has expired: renew it' +
+        ' backend=openai1 state=open reason=CERT_HAS_EXPIRED\n',
+    );
+    assert.equal(
+      written('text', { ...event, change: { ...event.change, reason: '503' } }),
+      'WARNING Backend openai1 failing: not asked for 1000 ms while others answer backend=openai1 state=open reason=503\n',
     );
     assert.match(
       written('text', { ...FINISHED, reasons: 'openai1=ENOTFOUND openai2=EPROTO' }),
