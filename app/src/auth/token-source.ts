@@ -27,6 +27,10 @@ const FETCH_WITHIN_MS = 5000;
 /** After a failure the next try waits 1 s, 2 s, 4 s, … at most this. */
 const LONGEST_PAUSE_MS = 30_000;
 
+const NO_TOKEN =
+  'The identity gives no token. On your own machine run az login, or set BACKEND_n_APIKEY; in Azure check ' +
+  'AZURE_CLIENT_ID and that the managed identity is assigned.';
+
 export interface TokenSourceOptions {
   readonly credential: () => Promise<TokenCredential>;
   /** Milliseconds since the epoch: the tokens' ends are such times. */
@@ -72,7 +76,7 @@ export function createTokenSource({ credential, wallClockMs }: TokenSourceOption
     } catch (error) {
       pausedUntil = wallClockMs() + Math.min(1000 * 2 ** failures, LONGEST_PAUSE_MS);
       failures += 1;
-      throw error instanceof TokenError ? error : new TokenError('No token from the identity.', { cause: error });
+      throw error instanceof TokenError ? error : new TokenError(NO_TOKEN, { cause: error });
     }
   }
 

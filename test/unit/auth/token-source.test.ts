@@ -190,7 +190,7 @@ describe('token source: failure', () => {
     assert.equal(await source.token(), 'token-6');
   });
 
-  it('is told to all who wait, with its code and its cause', async () => {
+  it('is told to all who wait, with its code, its cause and what to do', async () => {
     const identity = startIdentity();
     const cause = new Error('away');
     identity.answer = () => Promise.reject(cause);
@@ -199,6 +199,7 @@ describe('token source: failure', () => {
       assert.ok(result.status === 'rejected' && result.reason instanceof TokenError);
       assert.equal(result.reason.code, 'identity_unavailable');
       assert.equal(result.reason.cause, cause);
+      assert.match(result.reason.message, /az login, or set BACKEND_n_APIKEY; .* AZURE_CLIENT_ID/);
     }
     assert.equal(identity.asked.length, 1);
   });
