@@ -22,6 +22,12 @@ function tell(name: string, version: string | undefined): void {
   if (version === undefined) process.exitCode = 1;
 }
 
+if (process.argv.length > 2) {
+  process.stderr.write(
+    'usage: npm run bench:peers\n  installs LiteLLM and Portkey into bench/.peers, about 800 MB; it takes no options\n',
+  );
+  process.exit(2);
+}
 mkdirSync(portkeyFolder, { recursive: true });
 // Without scripts: the gateway's own one patches nothing that is in the package.
 run('npm', ['install', '--prefix', portkeyFolder, '--no-save', '--no-audit', '--no-fund', '--ignore-scripts', PORTKEY]);
