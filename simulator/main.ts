@@ -28,7 +28,7 @@ async function run(command: Command): Promise<void> {
       process.stdout.write(usage);
       return;
     case 'wrong':
-      process.stderr.write(`${command.message}\n\n${usage}`);
+      process.stderr.write(`${command.message}\nAll commands, options and faults: npm run simulator -- --help\n`);
       process.exitCode = 2;
       return;
     case 'start':
