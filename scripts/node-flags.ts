@@ -1,5 +1,5 @@
 /**
- * How Node runs the balancer, here, in the bench and in the image. Small young generations: with thousands of streams
+ * How Node runs the balancer, here, in the bench and where it is deployed. Small young generations: with thousands of streams
  * the default of 16 MiB let garbage grow to 25 KiB more a stream, and made pauses of tens of milliseconds of it.
  */
 export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=8'];
