@@ -42,7 +42,9 @@ export function endsWithDone(events: Buffer): boolean {
   let end = events.length;
   while (end > 0 && (events[end - 1] === LF || events[end - 1] === CR)) end -= 1;
   if (events[end - 1] !== DONE_LAST_BYTE) return false;
-  return events.subarray(Math.max(0, end - DONE.length), end).equals(DONE);
+  const start = end - DONE.length;
+  if (start > 0 && events[start - 1] !== LF && events[start - 1] !== CR) return false; // In a line that says more.
+  return events.subarray(Math.max(0, start), end).equals(DONE);
 }
 
 /** True when the line that ends with the byte at `at` is empty: the bytes before it end another. */
