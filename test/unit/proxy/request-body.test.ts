@@ -10,6 +10,7 @@ import {
   type BodyRead,
   type ByteBudget,
 } from '../../../app/src/proxy/request-body.ts';
+import { copiedBy } from '../../support/copied.ts';
 import { useManualTimers, type ManualTimers } from '../../support/manual-timers.ts';
 
 const IDLE_MS = 30_000;
@@ -84,6 +85,19 @@ describe('request body: read whole', () => {
       req.push(null);
       assert.equal(assertHeld(await reading, budget).toString(), pieces.join(''));
     }
+  });
+
+  it('is copied no more than a few times, however small its pieces', async () => {
+    const count = 20_000;
+    const budget = createByteBudget(count);
+    const copied = await copiedBy(async () => {
+      const req = request();
+      const reading = read(req, budget, count);
+      for (let n = 0; n < count; n += 1) req.push('x');
+      req.push(null);
+      assert.equal(assertHeld(await reading, budget).length, count);
+    });
+    assert.ok(copied > 0 && copied <= 3 * count, `${copied} bytes for ${count}`);
   });
 
   it('may be as long as the limit and not a byte longer, declared or not', async () => {
