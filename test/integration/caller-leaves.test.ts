@@ -106,6 +106,29 @@ describe('a caller who leaves', () => {
     });
   }
 
+  it('is told of as having left when events came after [DONE], which was not the last then', async () => {
+    const upstream = await startHeldUpstream();
+    const alone = await startBalancer({ backends: 0, settings: behind(upstream.url) });
+    try {
+      const finished = alone.event('request-finished');
+      const opening = open(alone.url + PATH, { body: chat({ stream: true }) });
+      const held = await upstream.next();
+      held.res.writeHead(200, { 'content-type': 'text/event-stream' });
+      held.res.write('data: [DONE]\n\n');
+      const reading = await opening;
+      await reading.came((text) => text.endsWith('data: [DONE]\n\n'));
+      held.res.write('data: more\n\n');
+      await reading.came((text) => text.endsWith('data: more\n\n'));
+      reading.leave();
+      assert.equal((await finished).ending, 'abandoned');
+      await until(() => held.res.closed);
+      alone.assertIdle();
+    } finally {
+      await alone.close();
+      await upstream.close();
+    }
+  });
+
   it('cancels the second attempt and leaves the first one’s blame as it is', async () => {
     running.resources[0]?.script({ kind: 'throttle', retryAfterMs: 60_000 });
     running.resources[1]?.script({ kind: 'hang' });

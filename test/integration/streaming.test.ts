@@ -339,6 +339,19 @@ describe('streaming byte for byte', () => {
     running.assertIdle();
   });
 
+  it('gives out an event whose blank line is a CR after LF as soon as no LF follows it', async () => {
+    await start();
+    const { res, reading: opened } = await begin();
+    await write(res, 'data: 0\n\ndata: 1\n\r');
+    const reading = await opened;
+    await reading.came((text) => text === 'data: 0\n\n');
+    await write(res, 'data: 2');
+    await reading.came((text) => text === 'data: 0\n\ndata: 1\n\r');
+    res.end();
+    assert.equal((await reading.done).body.toString(), 'data: 0\n\ndata: 1\n\rdata: 2');
+    running.assertIdle();
+  });
+
   it('gives out an event of 300 KB at once when its blank line came', async () => {
     await start();
     const event = `data: ${'y'.repeat(300_000)}\n\n`;
