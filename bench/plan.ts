@@ -6,6 +6,8 @@ import { sampledMs } from './scenarios/open-streams.ts';
 
 export interface RequestsPlan {
   readonly connections: number;
+  /** V8 goes on optimising for tens of thousands of requests, so the slow are warmed up for longer, but not beyond `warmMs`. */
+  readonly warmRequests: number;
   readonly warmMs: number;
   /** A run is measured in this many slices, those of the contenders in turn. */
   readonly slices: number;
@@ -59,7 +61,7 @@ export interface Plan extends PeersPlan {
 const chunkBytes = 250;
 
 export const fullPlan: Plan = {
-  requests: { connections: 32, warmMs: 1200, slices: 4, sliceMs: 250, rounds: 5 },
+  requests: { connections: 32, warmRequests: 30_000, warmMs: 9000, slices: 4, sliceMs: 250, rounds: 5 },
   addedLatency: { perSecond: 300, leadMs: 300, runMs: 2000, rounds: 3 },
   livelyStreams: {
     streams: 500,
@@ -84,7 +86,7 @@ export const fullPlan: Plan = {
     rounds: 2,
   },
   peers: {
-    requests: { connections: 16, warmMs: 2000, slices: 3, sliceMs: 500, rounds: 3 },
+    requests: { connections: 16, warmRequests: 15_000, warmMs: 4000, slices: 3, sliceMs: 500, rounds: 3 },
     addedLatency: { perSecond: 20, leadMs: 500, runMs: 2500, rounds: 2 },
     livelyStreams: {
       streams: 50,
@@ -102,12 +104,12 @@ export const fullPlan: Plan = {
 const quickStreams = { streams: 20, intervalMs: 10, chunkBytes, rampMs: 50, warmMs: 60, leadMs: 50, runMs: 150 };
 
 export const quickPlan: Plan = {
-  requests: { connections: 8, warmMs: 50, slices: 1, sliceMs: 100, rounds: 1 },
+  requests: { connections: 8, warmRequests: 1000, warmMs: 50, slices: 1, sliceMs: 100, rounds: 1 },
   addedLatency: { perSecond: 300, leadMs: 50, runMs: 100, rounds: 1 },
   livelyStreams: { ...quickStreams, rounds: 1 },
   openStreams: { ...quickStreams, transports: ['plain'], intervalMs: 50, settleMs: 50, rounds: 1 },
   peers: {
-    requests: { connections: 2, warmMs: 100, slices: 1, sliceMs: 200, rounds: 1 },
+    requests: { connections: 2, warmRequests: 1000, warmMs: 100, slices: 1, sliceMs: 200, rounds: 1 },
     addedLatency: { perSecond: 20, leadMs: 50, runMs: 300, rounds: 1 },
     livelyStreams: { ...quickStreams, streams: 5, rounds: 1 },
   },
@@ -116,6 +118,8 @@ export const quickPlan: Plan = {
 /** Roughly what starting takes: a contender of the open streams, with what TLS adds, in each round; the peers, together. */
 const startMs = 700;
 const peersStartMs = 9000;
+/** Of all contenders together; for the length of warming up. */
+const requestsPerMs = 8;
 
 export interface Field {
   /** `direct` and the proxies, once for each transport. */
@@ -140,7 +144,7 @@ function commonMs({ requests, addedLatency, livelyStreams }: PeersPlan, contende
   const tailMs = spareChunks * intervalMs;
   return (
     contenders *
-    (requests.warmMs +
+    (Math.min(requests.warmMs, requests.warmRequests / requestsPerMs) +
       requests.rounds * requests.slices * requests.sliceMs +
       addedLatency.rounds * (addedLatency.leadMs + addedLatency.runMs) +
       (warmMs + tailMs) +

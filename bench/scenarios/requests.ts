@@ -37,7 +37,7 @@ export async function measureRequests(
     load: `${plan.connections} connections`,
     method:
       `POST /openai/v1/chat/completions, 1,536 bytes in and out, ${plan.connections} keep-alive connections, each sending ` +
-      `its next request when the last is answered; ${plan.warmMs / 1000} s of warm-up, then ${plan.rounds} runs of ` +
+      `its next request when the last is answered; warmed up with ${plan.warmRequests} requests, or for ${plan.warmMs / 1000} s; then ${plan.rounds} runs of ` +
       `${(plan.slices * plan.sliceMs) / 1000} s in slices of ${plan.sliceMs} ms, contenders taking turns. CPU: user and system time of all processes of the contender.`,
     series: recorder.series(),
   };
@@ -68,7 +68,8 @@ async function openLane(plan: CpuPlan, contender: RunningContender, surveyed: Su
 async function warmUp(plan: CpuPlan, contender: RunningContender, surveyed: Surveyed): Promise<void> {
   const { loop } = await openLane(plan, contender, surveyed);
   loop.resume();
-  await sleep(plan.warmMs);
+  const endsAt = performance.now() + plan.warmMs;
+  while (loop.completed() < plan.warmRequests && performance.now() < endsAt) await sleep(20);
   await loop.pause();
   loop.close();
 }
