@@ -37,13 +37,16 @@ describe('control API', () => {
     });
   });
 
-  it('takes the role from tokens for so long', () => {
+  it('takes the role from tokens for so long, or until it is cleared', () => {
     let now = 0;
     return withResource({ bearerToken: 'token', now: () => now }, async (resource) => {
       const question = { headers: { authorization: 'Bearer token' } };
       assert.equal((await ask(resource, post('no-role?ms=30000'))).status, 200);
       assert.equal((await ask(resource, question)).status, 401);
       now = 30_000;
+      assert.equal((await ask(resource, question)).status, 200);
+      await ask(resource, post('no-role?ms=30000'));
+      await ask(resource, post('clear'));
       assert.equal((await ask(resource, question)).status, 200);
     });
   });
