@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { BACKEND_SETTINGS, NOT_YET_SETTINGS, readConfig, SETTINGS } from '../app/src/config.ts';
+import { NOT_YET_SETTINGS, readConfig } from '../app/src/config.ts';
 import { ERROR_CODES } from '../app/src/proxy/proxy-error.ts';
+import { BACKEND_SETTINGS, SETTINGS } from '../app/src/settings.ts';
 import { textOf } from './support/sources.ts';
 
 const CONFIGURATION = 'docs/configuration.md';
@@ -66,9 +67,12 @@ function sectionOf(path: string, heading: RegExp): string {
   return found;
 }
 
+const LEAST = { BACKEND_1_URL: 'https://one.openai.azure.com' };
+const TENANT = '11111111-2222-3333-4444-555555555555';
+
 /** Every setting's default as docs write it. */
 function defaults(): ReadonlyMap<string, string> {
-  const config = readConfig({ BACKEND_1_URL: 'https://one.openai.azure.com' });
+  const config = readConfig(LEAST);
   const [backend] = config.backends;
   const values: Readonly<Record<string, string | number | boolean | undefined>> = {
     HOST: config.host,
@@ -83,6 +87,12 @@ function defaults(): ReadonlyMap<string, string> {
     MAX_CONCURRENT_REQUESTS: config.maxConcurrentRequests,
     DRAIN_SECONDS: config.drainMs / 1000,
     CLIENT_API_KEYS: undefined,
+    ENTRA_TENANT_ID: undefined,
+    ENTRA_AUDIENCES: readConfig({ ...LEAST, ENTRA_TENANT_ID: TENANT }).entra?.trust.audiences.join(', '),
+    ENTRA_ISSUERS: undefined,
+    ENTRA_JWKS_URL: undefined,
+    ENTRA_ALLOWED_CLIENTS: undefined,
+    ENTRA_ALLOWED_OPERATORS: undefined,
     OPERATOR_KEYS: undefined,
     ALLOW_ANONYMOUS: config.allowAnonymous,
     LOG_FORMAT: config.logFormat,
@@ -96,6 +106,7 @@ function defaults(): ReadonlyMap<string, string> {
     BACKEND_n_DEPLOYMENTS: undefined,
   };
   assert.deepEqual([config.aliases.size, config.clientKeys.length, config.operatorKeys.length], [0, 0, 0]);
+  assert.equal(config.entra, undefined);
   return new Map(Object.entries(values).map(([name, value]) => [name, value === undefined ? NONE : String(value)]));
 }
 

@@ -4,10 +4,16 @@ import { performance } from 'node:perf_hooks';
 import type { TokenCredential } from '@azure/identity';
 import { createApp } from './app.ts';
 import { createBackendAuth } from './auth/backend-auth.ts';
-import { createClientAuth, createKeyCheck } from './auth/client-auth.ts';
+import { ANONYMOUS, createClientAuth, type Identify } from './auth/client-auth.ts';
+import { passwordOf } from './auth/credentials.ts';
+import { createEntraTokens, type EntraTokens } from './auth/entra-tokens.ts';
+import { fetchKeyDocument, reasonOf } from './auth/key-document.ts';
+import { createKeyCheck } from './auth/key-check.ts';
+import { isLocal } from './auth/local-door.ts';
 import { azureCredential, createTokenSource } from './auth/token-source.ts';
 import { createPool, type Pool } from './balancer/pool.ts';
-import { isLoopback, type Config } from './config.ts';
+import type { Config } from './config.ts';
+import { isLoopback } from './loopback.ts';
 import { createOpsRoutes } from './ops/routes.ts';
 import { statusDocument } from './ops/status.ts';
 import { createAdmission, type Admission } from './proxy/admission.ts';
@@ -66,6 +72,7 @@ export function compose(config: Config, edges: Edges): Balancer {
     credential: edges.credential ?? azureCredential(config.azureClientId),
     wallClockMs,
   });
+  const entra = entraTokensOf(config, { observe, clock, wallClockMs });
   const connections = createConnections();
   const active = new Set<AbortController>();
   const drain = createDrain(active);
@@ -76,7 +83,7 @@ export function compose(config: Config, edges: Edges): Balancer {
     forward,
     targets: new Map(config.backends.map(({ name, origin }) => [name, targetOf(origin)])),
     backendAuth: createBackendAuth(config.backendKeys, tokens),
-    identify: createClientAuth(config.clientKeys),
+    identify: identifyClients(config, entra),
     admission,
     observe,
     limits: { ...limitsOf(config), ...edges.handlerLimits },
@@ -101,9 +108,13 @@ export function compose(config: Config, edges: Edges): Balancer {
         now,
       });
     },
-    identifyOperator: createKeyCheck(config.operatorKeys),
-    isOpenLocally: config.operatorKeys.length === 0 && config.clientKeys.length === 0 && isLoopback(config.host),
-    isLoopback,
+    identifyOperator: createClientAuth({
+      checkKey: createKeyCheck(config.operatorKeys),
+      ...(entra === undefined ? {} : { verifyToken: entra.verify }),
+      allowed: config.entra?.allowedOperators ?? new Map(),
+      more: passwordOf,
+    }),
+    isOpenLocally: !isLocked(config) && config.operatorKeys.length === 0 && isLoopback(config.host),
   });
   const server = createServer({
     listener: createApp({ ops, proxy, observe }),
@@ -120,9 +131,51 @@ export function compose(config: Config, edges: Edges): Balancer {
     drain,
     setReady() {
       isListening = true;
+      entra?.warm();
     },
     close,
   };
+}
+
+/** Callers must prove who they are. */
+function isLocked({ clientKeys, entra }: Config): boolean {
+  return clientKeys.length > 0 || entra !== undefined;
+}
+
+function identifyClients(config: Config, entra: EntraTokens | undefined): Identify {
+  if (isLocked(config)) {
+    return createClientAuth({
+      checkKey: createKeyCheck(config.clientKeys),
+      ...(entra === undefined ? {} : { verifyToken: entra.verify }),
+      ...(config.entra?.allowedClients === undefined ? {} : { allowed: config.entra.allowedClients }),
+    });
+  }
+  const anybody = { kind: 'client', name: ANONYMOUS } as const;
+  if (config.allowAnonymous) return () => anybody;
+  return (headers) => (isLocal(headers) ? anybody : { kind: 'not-local' });
+}
+
+function entraTokensOf(
+  { entra }: Config,
+  { observe, ...clocks }: Required<Pick<Edges, 'observe' | 'clock' | 'wallClockMs'>>,
+): EntraTokens | undefined {
+  if (entra === undefined) return undefined;
+  return createEntraTokens({
+    trust: entra.trust,
+    fetchDocument: fetchKeyDocument,
+    ...clocks,
+    onKeysChange(url, change) {
+      if (change.kind === 'back') {
+        observe({ kind: 'notice', level: 'info', text: `The signing keys of tokens are at hand again: ${url}` });
+        return;
+      }
+      const reason = reasonOf(change.reason);
+      const text =
+        `The signing keys of tokens cannot be fetched from ${url}: ${reason}. Keys that are known go on working; ` +
+        'tokens signed with others get 503. Check the network and ENTRA_JWKS_URL';
+      observe({ kind: 'notice', level: 'error', text });
+    },
+  });
 }
 
 function limitsOf(config: Config): HandlerLimits {

@@ -2,13 +2,25 @@
  * Settings: environment variables in, a frozen Config out, or one ConfigError that lists every mistake.
  * An empty variable counts as unset: deployment tools pass optional settings as empty strings.
  */
-import { z } from 'zod';
+import type { AllowedIds } from './auth/client-auth.ts';
+import type { EntraTrust, TrustedIssuer } from './auth/entra-tokens.ts';
 import type { Aliases, Backend } from './balancer/backend.ts';
+import { isLoopback } from './loopback.ts';
+import {
+  BACKEND_SETTINGS,
+  ORIGIN_FORM,
+  readBackendSettings,
+  readSettings,
+  type NamedKey,
+  type SettingsData,
+} from './settings.ts';
 
-/** Somebody who may call, by one of their keys. A name may come up several times, so that keys can be rotated. */
-export interface NamedKey {
-  readonly name: string;
-  readonly key: string;
+/** Which Microsoft Entra tokens are accepted. */
+export interface EntraConfig {
+  readonly trust: EntraTrust;
+  /** Who of the tenants may call; absent: everybody. */
+  readonly allowedClients?: AllowedIds;
+  readonly allowedOperators: AllowedIds;
 }
 
 export interface Config {
@@ -28,6 +40,8 @@ export interface Config {
   readonly drainMs: number;
   readonly clientKeys: readonly NamedKey[];
   readonly operatorKeys: readonly NamedKey[];
+  /** Absent: no tokens are accepted. */
+  readonly entra?: EntraConfig;
   readonly allowAnonymous: boolean;
   readonly logFormat: 'text' | 'json';
   /** User-assigned managed identity to use for the backends without a key. */
@@ -51,120 +65,11 @@ export class ConfigError extends Error {
 export const NOT_YET_SETTINGS = [
   'FIRST_TOKEN_TIMEOUT_SECONDS',
   'MAX_HOLD_SECONDS',
-  'ENTRA_TENANT_ID',
-  'ENTRA_AUDIENCES',
-  'ENTRA_ISSUERS',
-  'ENTRA_JWKS_URL',
-  'ENTRA_ALLOWED_CLIENTS',
   'APPLICATIONINSIGHTS_CONNECTION_STRING',
   'CLIENT_LIMITS',
   'PRIORITY_WAIT_MS',
   'AFFINITY',
 ] as const;
-
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
-const PRINTABLE = /^[\x21-\x7e]+$/;
-const NAME_FORM = 'letters, digits, dot, dash and underscore, at most 64';
-
-const seconds = (fallback: number, least = 0.001) =>
-  z
-    .string()
-    .regex(/^\d{1,6}(\.\d{1,3})?$/, 'a number of seconds such as 30 or 0.5')
-    .transform(Number)
-    .refine((value) => value >= least && value <= 86_400, `between ${least} and 86400 seconds`)
-    .transform((value) => value * 1000)
-    .default(fallback * 1000);
-
-const whole = (fallback: number, least: number, most: number) =>
-  z
-    .string()
-    .regex(/^\d{1,15}$/, 'a whole number')
-    .transform(Number)
-    .refine((value) => value >= least && value <= most, `between ${least} and ${most}`)
-    .default(fallback);
-
-type Pair = readonly [name: string, value: string];
-
-/** `name=value,name=value`. `fault` names the first thing that is wrong with the list, if any. */
-const pairs = (example: string, fault: (list: readonly Pair[]) => string | undefined) =>
-  z.string().transform((text, context): readonly Pair[] => {
-    const list = text.split(',').map((pair) => splitPair(pair));
-    const isList = list.every(([name, value]) => name !== '' && value !== '');
-    const message = isList ? fault(list) : `a list such as ${example}`;
-    if (message !== undefined) context.addIssue({ code: 'custom', message });
-    return list;
-  });
-
-const namedKeys = (example: string) =>
-  pairs(example, (list) => {
-    if (!list.every(([name]) => NAME.test(name))) return `a list such as ${example}, with names of ${NAME_FORM}`;
-    // What cannot be sent in a header can never be matched.
-    if (!list.every(([, key]) => PRINTABLE.test(key))) return 'a list with keys of printable ASCII without spaces';
-    return new Set(list.map(([, key]) => key)).size < list.length ? 'a list with every key only once' : undefined;
-  })
-    .transform((list): readonly NamedKey[] => list.map(([name, key]) => ({ name, key })))
-    .default([]);
-
-const mapping = (example: string) =>
-  pairs(example, (list) =>
-    new Set(list.map(([name]) => name)).size < list.length ? 'a list with every name only once' : undefined,
-  ).transform((list): ReadonlyMap<string, string> => new Map(list));
-
-const Settings = z.object({
-  HOST: z
-    .string()
-    .regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'an address to listen on, such as 127.0.0.1 or 0.0.0.0')
-    .default('127.0.0.1'),
-  PORT: whole(8080, 0, 65_535),
-  DEPLOYMENT_ALIASES: mapping('chat=gpt-5.4-mini,embedding=text-embedding-3-large').default(new Map<string, string>()),
-  CONNECT_TIMEOUT_SECONDS: seconds(5),
-  HTTP_TIMEOUT_SECONDS: seconds(230),
-  STREAM_IDLE_TIMEOUT_SECONDS: seconds(600),
-  SSE_KEEPALIVE_SECONDS: seconds(20),
-  MAX_BODY_BYTES: whole(32 * 2 ** 20, 1, 2 ** 30),
-  MAX_BUFFERED_BYTES: whole(256 * 2 ** 20, 1, 2 ** 40),
-  MAX_CONCURRENT_REQUESTS: whole(1000, 1, 1_000_000),
-  DRAIN_SECONDS: seconds(25, 0),
-  CLIENT_API_KEYS: namedKeys('team-a=key1,team-b=key2'),
-  OPERATOR_KEYS: namedKeys('alice=key1,bob=key2'),
-  ALLOW_ANONYMOUS: z
-    .enum(['true', 'false'], { error: 'true or false' })
-    .transform((value) => value === 'true')
-    .default(false),
-  LOG_FORMAT: z.enum(['text', 'json'], { error: 'text or json' }).default('text'),
-  AZURE_CLIENT_ID: z
-    .string()
-    .regex(/^[0-9a-f-]{36}$/i, 'the client id of a managed identity, such as 00000000-0000-0000-0000-000000000000')
-    .optional(),
-});
-
-const ORIGIN_FORM = 'the endpoint of a resource without a path, such as https://my-openai.openai.azure.com';
-
-const BackendSettings = z.object({
-  URL: z.string({ error: `is needed: ${ORIGIN_FORM}` }).transform((text, context) => {
-    const origin = originOf(text);
-    if (origin === undefined) context.addIssue({ code: 'custom', message: ORIGIN_FORM });
-    return origin ?? '';
-  }),
-  NAME: z.string().regex(NAME, NAME_FORM).optional(),
-  PRIORITY: whole(1, 0, 1_000_000),
-  WEIGHT: z
-    .string()
-    .regex(/^\d{1,6}(\.\d{1,6})?$/, 'a number greater than 0')
-    .transform(Number)
-    .refine((value) => value > 0, 'a number greater than 0')
-    .default(1),
-  APIKEY: z
-    .string()
-    .regex(/^[\x21-\x7e]+$/, 'printable ASCII without spaces')
-    .optional(),
-  DEPLOYMENT_NAME: z.string().optional(),
-  DEPLOYMENTS: mapping('chat=gpt-eu,embedding=emb-eu').optional(),
-});
-
-/** Every setting that is read, as documented; `BACKEND_n_*` by their endings. For the test that compares the docs. */
-export const SETTINGS = Object.keys(Settings.shape);
-export const BACKEND_SETTINGS = Object.keys(BackendSettings.shape);
 
 /**
  * Reads and checks the settings.
@@ -175,8 +80,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     Object.entries(env).flatMap(([name, value]) => (value?.trim() ? [[name, value.trim()]] : [])),
   );
   const mistakes: string[] = [];
-  const settings = Settings.safeParse(given);
-  if (!settings.success) mistakes.push(...describe(settings.error, ''));
+  const settings = readSettings(given);
+  if ('mistakes' in settings) mistakes.push(...settings.mistakes);
   const { backends, backendKeys } = readBackends(given, mistakes);
   if (!Object.keys(given).some((name) => isOurs(name))) {
     mistakes.push(`BACKEND_1_URL: is needed: ${ORIGIN_FORM}`);
@@ -184,15 +89,12 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   for (const name of NOT_YET_SETTINGS) {
     if (name in given) mistakes.push(`${name}: is not available in this version; remove it`);
   }
-  const isAnonymous = given['CLIENT_API_KEYS'] === undefined;
-  if (isAnonymous && given['ALLOW_ANONYMOUS'] !== 'true' && !isLoopback(given['HOST'] ?? '127.0.0.1')) {
-    mistakes.push(
-      'CLIENT_API_KEYS: is needed because HOST is not a loopback address: without it anybody who reaches this port ' +
-        'spends your quota. Set keys such as team-a=key1, or ALLOW_ANONYMOUS=true if that is what you want',
-    );
-  }
-  if (!settings.success || mistakes.length > 0) throw new ConfigError(mistakes);
+  mistakes.push(...mistakesOfLocks(given));
+  if ('mistakes' in settings) throw new ConfigError(mistakes);
   const value = settings.data;
+  mistakes.push(...mistakesOfKeys(value, backendKeys));
+  const entra = entraOf(value, mistakes);
+  if (mistakes.length > 0) throw new ConfigError(mistakes);
   return Object.freeze({
     host: value.HOST,
     port: value.PORT,
@@ -209,19 +111,87 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     drainMs: value.DRAIN_SECONDS,
     clientKeys: value.CLIENT_API_KEYS,
     operatorKeys: value.OPERATOR_KEYS,
+    ...(entra === undefined ? {} : { entra }),
     allowAnonymous: value.ALLOW_ANONYMOUS,
     logFormat: value.LOG_FORMAT,
     ...(value.AZURE_CLIENT_ID === undefined ? {} : { azureClientId: value.AZURE_CLIENT_ID }),
   });
 }
 
-/** True when this address, or host name of a Host header, can only mean this machine. */
-export function isLoopback(host: string): boolean {
-  return /^(?:localhost|::1|\[::1\]|127(?:\.\d{1,3}){3})$/i.test(host);
+type Given = Readonly<Record<string, string>>;
+
+/** Who may call must be said, once, and what belongs to a lock needs the lock. */
+function mistakesOfLocks(given: Given): readonly string[] {
+  const mistakes: string[] = [];
+  const locks = ['CLIENT_API_KEYS', 'ENTRA_TENANT_ID'].filter((name) => name in given);
+  const isOpen = given['ALLOW_ANONYMOUS'] === 'true';
+  if (locks.length === 0 && !isOpen && !isLoopback(given['HOST'] ?? '127.0.0.1')) {
+    mistakes.push(
+      'CLIENT_API_KEYS: is needed, or ENTRA_TENANT_ID, because HOST is not a loopback address: without them anybody ' +
+        'who reaches this port spends your quota. Set keys such as team-a=key1, or ALLOW_ANONYMOUS=true if that is ' +
+        'what you want',
+    );
+  }
+  if (locks.length > 0 && isOpen) {
+    mistakes.push(`ALLOW_ANONYMOUS: cannot be true beside ${locks.join(' and ')}; keep one`);
+  }
+  for (const name of Object.keys(given)) {
+    if (name.startsWith('ENTRA_') && !('ENTRA_TENANT_ID' in given)) {
+      mistakes.push(`${name}: needs ENTRA_TENANT_ID, the tenant whose tokens are accepted`);
+    }
+  }
+  return mistakes;
+}
+
+/** One key opens one kind of door. */
+function mistakesOfKeys(value: SettingsData, backendKeys: ReadonlyMap<string, string>): readonly string[] {
+  const clients = new Set(value.CLIENT_API_KEYS.map(({ key }) => key));
+  const backends = new Set(backendKeys.values());
+  const mistakes: string[] = [];
+  if (value.OPERATOR_KEYS.some(({ key }) => clients.has(key))) {
+    mistakes.push('OPERATOR_KEYS: must be a list with no key that is in CLIENT_API_KEYS: clients would be operators');
+  }
+  for (const name of ['CLIENT_API_KEYS', 'OPERATOR_KEYS'] as const) {
+    if (value[name].some(({ key }) => backends.has(key))) {
+      mistakes.push(`${name}: must be a list with no key that is a BACKEND_n_APIKEY: callers must not know those`);
+    }
+  }
+  return mistakes;
+}
+
+/** Tokens of the public cloud, v1 and v2, unless issuers are named. */
+function entraOf(value: SettingsData, mistakes: string[]): EntraConfig | undefined {
+  const tenants = value.ENTRA_TENANT_ID;
+  if (tenants.length === 0) return undefined;
+  const keysUrl = value.ENTRA_JWKS_URL;
+  const named = value.ENTRA_ISSUERS;
+  if (named !== undefined && keysUrl === undefined) {
+    mistakes.push('ENTRA_JWKS_URL: is needed beside ENTRA_ISSUERS: where their signing keys are published');
+  }
+  const issuers: TrustedIssuer[] = [];
+  for (const tenantId of tenants) {
+    const keys = (keysUrl ?? 'https://login.microsoftonline.com/{tenant}/discovery/v2.0/keys').replace(
+      '{tenant}',
+      tenantId,
+    );
+    const own =
+      named === undefined
+        ? [`https://sts.windows.net/${tenantId}/`, `https://login.microsoftonline.com/${tenantId}/v2.0`]
+        : named.filter((issuer) => issuer.toLowerCase().includes(tenantId));
+    for (const issuer of own) issuers.push({ issuer, tenantId, keysUrl: keys });
+  }
+  if (named?.some((issuer) => !issuers.some((known) => known.issuer === issuer)) === true) {
+    mistakes.push('ENTRA_ISSUERS: must be a list of issuers that each name a tenant of ENTRA_TENANT_ID');
+  }
+  return {
+    trust: { issuers, audiences: value.ENTRA_AUDIENCES },
+    ...(value.ENTRA_ALLOWED_CLIENTS === undefined ? {} : { allowedClients: value.ENTRA_ALLOWED_CLIENTS }),
+    allowedOperators: value.ENTRA_ALLOWED_OPERATORS ?? new Map(),
+  };
 }
 
 function readBackends(
-  given: Readonly<Record<string, string>>,
+  given: Given,
   mistakes: string[],
 ): { readonly backends: readonly Backend[]; readonly backendKeys: ReadonlyMap<string, string> } {
   const groups = new Map<number, Record<string, string>>();
@@ -248,9 +218,9 @@ function readBackends(
     if (group['DEPLOYMENT_NAME'] !== undefined && group['DEPLOYMENTS'] !== undefined) {
       mistakes.push(`BACKEND_${n}_DEPLOYMENTS: cannot stand beside BACKEND_${n}_DEPLOYMENT_NAME; keep one`);
     }
-    const read = BackendSettings.safeParse(group);
-    if (!read.success) {
-      mistakes.push(...describe(read.error, `BACKEND_${n}_`));
+    const read = readBackendSettings(group, n);
+    if ('mistakes' in read) {
+      mistakes.push(...read.mistakes);
       continue;
     }
     const { data } = read;
@@ -272,23 +242,4 @@ function readBackends(
 function isOurs(name: string): boolean {
   if (!name.startsWith('BACKEND_')) return false;
   return /^BACKEND_\d/.test(name) || BACKEND_SETTINGS.some((ending) => name.endsWith(`_${ending}`));
-}
-
-/** One line a mistake: the variable and the accepted form. Zod's own texts can quote values, so only ours are used. */
-function describe(error: z.ZodError, prefix: string): readonly string[] {
-  return error.issues.map((issue) =>
-    `${prefix}${String(issue.path[0])}: must be ${issue.message}`.replace('must be is', 'is'),
-  );
-}
-
-function splitPair(pair: string): Pair {
-  const at = pair.indexOf('=');
-  return at === -1 ? ['', ''] : [pair.slice(0, at).trim(), pair.slice(at + 1).trim()];
-}
-
-function originOf(text: string): string | undefined {
-  if (!URL.canParse(text)) return undefined;
-  const url = new URL(text);
-  const isPlain = url.username === '' && url.password === '' && url.pathname === '/' && !/[?#]/.test(text);
-  return isPlain && (url.protocol === 'https:' || url.protocol === 'http:') ? url.origin : undefined;
 }

@@ -4,6 +4,7 @@ import { compose } from './compose.ts';
 import { ConfigError, readConfig, type Config } from './config.ts';
 import type { Observe } from './telemetry/events.ts';
 import { createLog, gather } from './telemetry/log.ts';
+import { warningsOf, whoMayCall } from './start-words.ts';
 
 /** The ingress needs this long to notice that readiness is off. */
 const DRAIN_GRACE_MS = 5000;
@@ -28,10 +29,8 @@ function readSettings(): Config {
   }
 }
 
-async function run(
-  { host, port, drainMs, allowAnonymous, clientKeys, backends }: Config,
-  tell: Observe,
-): Promise<void> {
+async function run(config: Config, tell: Observe): Promise<void> {
+  const { host, port, drainMs, backends } = config;
   const balancer = compose(config, { observe: tell });
   const { server } = balancer;
   server.listen(port, host);
@@ -46,9 +45,8 @@ async function run(
   const address = server.address();
   const listensAt = at(host, typeof address === 'object' && address !== null ? address.port : port);
   notice(tell, 'info', `Listening on http://${listensAt} in front of ${backends.map(({ name }) => name).join(', ')}`);
-  if (clientKeys.length === 0 && allowAnonymous) {
-    notice(tell, 'warning', 'ALLOW_ANONYMOUS is true: anybody who reaches this port spends the quota of your backends');
-  }
+  notice(tell, 'info', whoMayCall(config));
+  for (const text of warningsOf(config)) notice(tell, 'warning', text);
 
   const leave = (signal: NodeJS.Signals): void => {
     // A platform may send SIGTERM twice; a person who presses Ctrl-C again means it.

@@ -165,7 +165,7 @@ describe('who may call', () => {
         const answer = await ask('/status', ...lines);
         assert.equal(answer.status, 401);
         assert.equal(codeOf(answer), 'operator_credential_needed');
-        assert.equal(answer.headers['www-authenticate'], 'Bearer');
+        assert.match(answer.headers['www-authenticate'] ?? '', /^Basic realm="[^"]+", charset="UTF-8"$/);
         assert.ok(!answer.body.includes('openai1'));
       });
     }
@@ -210,7 +210,7 @@ describe('who may call', () => {
         await start({ settings: NOTHING });
         const answer = await ask('/status', `Host: ${host}`);
         assert.equal(answer.status, 403);
-        assert.equal(codeOf(answer), 'operator_host_not_local');
+        assert.equal(codeOf(answer), 'host_not_local');
         assert.ok(!answer.body.includes('openai1'));
       });
     }

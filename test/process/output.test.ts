@@ -24,7 +24,7 @@ describe('the output of the process', function () {
     });
     assert.ok([429, 503].includes(received.status));
     await started.line(/^(WARNING )?POST \/v1\/chat\/completions \d{3} /);
-    const lines = started.lines.slice(1);
+    const lines = started.lines.slice(2);
     const attempts = lines.filter((line) => line.startsWith('Proxying to http://127.0.0.1:'));
     assert.equal(attempts.length, 2);
     assert.equal(lines.filter((line) => line.includes('POST /v1/chat/completions ')).length, 1);
@@ -55,6 +55,7 @@ describe('the output of the process', function () {
       kinds.push(kind);
     }
     assert.deepEqual(kinds, [
+      'notice',
       'notice',
       'attempt-started',
       'state-changed',

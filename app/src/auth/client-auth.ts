@@ -1,57 +1,84 @@
 /**
- * Who calls. A client key is accepted in `api-key` or as `Authorization: Bearer`, as every OpenAI client sends it.
- * Keys are compared by their digests, all of them every time, in constant time.
+ * Who calls: by a client key, or by a Microsoft Entra token; either is accepted in `api-key` and as
+ * `Authorization: Bearer`, as every OpenAI client sends it. A credential that is right anywhere counts.
  */
-import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-
-/** A named key from the settings. */
-export interface Key {
-  readonly name: string;
-  readonly key: string;
-}
+import { credentialsOf, isTokenLike } from './credentials.ts';
+import type { EntraIdentity, TokenProblem, VerifyToken } from './entra-tokens.ts';
+import type { CheckKey } from './key-check.ts';
 
 export type Identified =
   | { readonly kind: 'client'; readonly name: string }
   /** missing: no credential was sent. unknown: one that is not ours. */
-  | { readonly kind: 'missing' | 'unknown' };
+  | { readonly kind: 'missing' | 'unknown' }
+  /** It has the form of a token, and is not accepted. */
+  | { readonly kind: 'token'; readonly problem: TokenProblem }
+  /** A good token of somebody who is not on the list. */
+  | { readonly kind: 'not-allowed'; readonly name: string }
+  /** Nothing is locked here, and the caller is not of this machine: see local-door.ts. */
+  | { readonly kind: 'not-local' };
 
-export type Identify = (headers: IncomingHttpHeaders) => Identified;
+/** At once for keys and for tokens that were seen before. */
+export type Identify = (headers: IncomingHttpHeaders) => Identified | Promise<Identified>;
 
-/** The name of callers where no keys are configured. */
+/** The name of callers where everybody may call. */
 export const ANONYMOUS = 'anonymous';
 
-/** With no keys at all everybody is `anonymous`; whether that may be is decided at start (config.ts). */
-export function createClientAuth(keys: readonly Key[]): Identify {
-  if (keys.length === 0) return () => ({ kind: 'client', name: ANONYMOUS });
-  return createKeyCheck(keys);
+/** Application or object id, in lower case → the name it has here. */
+export type AllowedIds = ReadonlyMap<string, string>;
+
+export interface ClientAuthParts {
+  readonly checkKey: CheckKey;
+  /** Absent where no tokens are accepted. */
+  readonly verifyToken?: VerifyToken;
+  /** Who of the tenants may call; absent: everybody. */
+  readonly allowed?: AllowedIds;
+  /** More places to look for a credential. */
+  readonly more?: (headers: IncomingHttpHeaders) => string | undefined;
 }
 
-/** Nobody passes where there are no keys. */
-export function createKeyCheck(keys: readonly Key[]): Identify {
-  // Salted by this process: equal lengths to compare, and nothing to learn from how far a comparison came.
-  // (An HMAC object costs ten times the one-shot hash, and would add nothing: digests never leave this function.)
-  const salt = randomBytes(32).toString('hex');
-  const digest = (text: string): Buffer => hash('sha256', salt + text, 'buffer');
-  const known = keys.map(({ name, key }) => ({ name, digest: digest(key) }));
+export function createClientAuth({ checkKey, verifyToken, allowed, more }: ClientAuthParts): Identify {
   return (headers) => {
     const sent = credentialsOf(headers);
-    if (sent.length === 0) return { kind: 'missing' };
-    for (const text of sent) {
-      const mine = digest(text);
-      let name: string | undefined;
-      for (const key of known) if (timingSafeEqual(key.digest, mine)) name = key.name;
+    const another = more?.(headers);
+    const texts = another === undefined ? sent : [...sent, another];
+    for (const text of texts) {
+      const name = checkKey(text);
       if (name !== undefined) return { kind: 'client', name };
     }
-    return { kind: 'unknown' };
+    const tokens = texts.filter((text) => isTokenLike(text));
+    if (tokens.length === 0) return { kind: texts.length === 0 ? 'missing' : 'unknown' };
+    if (verifyToken === undefined) return { kind: 'token', problem: { why: 'not-accepted' } };
+    return firstAccepted(tokens, verifyToken, allowed);
   };
 }
 
-/** Both are looked at: some clients send a placeholder in the one and their key in the other. */
-function credentialsOf(headers: IncomingHttpHeaders): readonly string[] {
-  const { 'api-key': apiKey, authorization } = headers;
-  const bearer = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
-  return [typeof apiKey === 'string' ? apiKey : undefined, bearer].filter(
-    (text): text is string => text !== undefined && text !== '',
-  );
+/** Of two tokens that are not accepted, the first is told about. */
+function firstAccepted(
+  [token, ...others]: readonly string[],
+  verifyToken: VerifyToken,
+  allowed: AllowedIds | undefined,
+): Identified | Promise<Identified> {
+  if (token === undefined) return { kind: 'missing' };
+  const verdict = verifyToken(token);
+  if (!(verdict instanceof Promise) && others.length === 0) return identifiedBy(verdict, allowed);
+  return Promise.resolve(verdict).then(async (first) => {
+    const identified = identifiedBy(first, allowed);
+    if (identified.kind === 'client' || others.length === 0) return identified;
+    const other = await firstAccepted(others, verifyToken, allowed);
+    return other.kind === 'client' ? other : identified;
+  });
+}
+
+function identifiedBy(verdict: Awaited<ReturnType<VerifyToken>>, allowed: AllowedIds | undefined): Identified {
+  if (verdict.kind === 'refused') return { kind: 'token', problem: verdict.problem };
+  const { identity } = verdict;
+  if (allowed === undefined) return { kind: 'client', name: nameOf(identity) };
+  const name = allowed.get(identity.applicationId ?? '') ?? allowed.get(identity.objectId ?? '');
+  return name === undefined ? { kind: 'not-allowed', name: nameOf(identity) } : { kind: 'client', name };
+}
+
+/** People share an application (the Azure CLI, say), so they go by their own id. */
+function nameOf({ applicationId, objectId, isPerson }: EntraIdentity): string {
+  return (isPerson ? (objectId ?? applicationId) : (applicationId ?? objectId)) ?? '';
 }

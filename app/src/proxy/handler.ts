@@ -10,6 +10,7 @@ import { parseQuota } from '../balancer/quota.ts';
 import { TokenError } from '../auth/token-source.ts';
 import type { ProxyEvent } from '../telemetry/events.ts';
 import { Course } from './course.ts';
+import { credentialError, nameOf } from './credential-errors.ts';
 import type { Answer, Failed } from './forward.ts';
 import {
   LONGEST_DEPLOYMENT_NAME,
@@ -62,8 +63,10 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     if (!METHODS.has(req.method ?? '')) return turnAway(req, res, refusals.METHOD_NOT_ALLOWED);
     const found = route(req.url ?? '/');
     if (found.kind !== 'route') return turnAway(req, res, refusals.PATH_ERRORS[found.kind]);
-    const client = deps.identify(req.headers);
-    if (client.kind !== 'client') return turnAway(req, res, refusals.CREDENTIAL_ERRORS[client.kind]);
+    const identified = deps.identify(req.headers);
+    const client = identified instanceof Promise ? await identified : identified;
+    if (req.socket.destroyed) return observe(notServed(req, '', ABANDONED));
+    if (client.kind !== 'client') return turnAway(req, res, credentialError(client), nameOf(client));
     const { name } = client;
     if (isEncoded(req)) return turnAway(req, res, refusals.COMPRESSED_BODY, name);
     if (!admission.enter()) return turnAway(req, res, refusals.TOO_MANY_REQUESTS_IN_FLIGHT, name);

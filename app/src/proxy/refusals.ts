@@ -60,23 +60,6 @@ export const COMPRESSED_BODY: ProxyError = {
   message: 'Compressed request bodies are not accepted. Send the body as it is, without Content-Encoding.',
 };
 
-export const CREDENTIAL_ERRORS = {
-  missing: {
-    code: 'missing_credential',
-    message:
-      'No credential was sent. Send your client key of this balancer in the header api-key, or as Authorization: ' +
-      'Bearer; in an OpenAI client it goes where the API key goes.',
-    headers: { 'www-authenticate': 'Bearer' },
-  },
-  unknown: {
-    code: 'unknown_credential',
-    message:
-      'The credential is not known here. Send a client key of this balancer (one of CLIENT_API_KEYS), not the key of ' +
-      'an Azure OpenAI resource.',
-    headers: { 'www-authenticate': 'Bearer' },
-  },
-} as const satisfies Readonly<Record<string, ProxyError>>;
-
 export const TOO_MANY_REQUESTS_IN_FLIGHT: ProxyError = {
   code: 'too_many_requests_in_flight',
   message: 'As many requests are in flight here as may be (MAX_CONCURRENT_REQUESTS). Try again in a moment.',

@@ -1,0 +1,25 @@
+/**
+ * Where nothing is locked (a loopback HOST and no client auth), the door is open to this machine's own programs only.
+ * Port forwarding and DNS rebinding arrive from loopback too, but under another name; a page of another site that a
+ * browser on this machine shows arrives under our name, but says where it is from.
+ */
+import type { IncomingHttpHeaders } from 'node:http';
+import { isLoopback } from '../loopback.ts';
+
+/** True for a request that a program of this machine sent on purpose, as far as its headers tell. */
+export function isLocal(headers: IncomingHttpHeaders): boolean {
+  const { host = '', origin, 'sec-fetch-site': site } = headers;
+  if (!isLoopback(withoutPort(host))) return false;
+  if (origin !== undefined && !isLocalOrigin(origin)) return false;
+  return site === undefined || site === 'same-origin' || site === 'none';
+}
+
+function withoutPort(host: string): string {
+  return host.replace(/:\d{1,5}$/, '');
+}
+
+/** `null` is the origin of sandboxed pages and of files. */
+function isLocalOrigin(origin: string): boolean {
+  const host = /^https?:\/\/([^/]*)$/i.exec(origin)?.[1];
+  return host !== undefined && isLoopback(withoutPort(host));
+}
