@@ -29,9 +29,9 @@ function readSettings(): Config {
   }
 }
 
-async function run(config: Config, tell: Observe): Promise<void> {
-  const { host, port, drainMs, backends } = config;
-  const balancer = compose(config, { observe: tell });
+async function run(settings: Config, tell: Observe): Promise<void> {
+  const { host, port, drainMs, backends } = settings;
+  const balancer = compose(settings, { observe: tell });
   const { server } = balancer;
   server.listen(port, host);
   try {
@@ -45,8 +45,8 @@ async function run(config: Config, tell: Observe): Promise<void> {
   const address = server.address();
   const listensAt = at(host, typeof address === 'object' && address !== null ? address.port : port);
   notice(tell, 'info', `Listening on http://${listensAt} in front of ${backends.map(({ name }) => name).join(', ')}`);
-  notice(tell, 'info', whoMayCall(config));
-  for (const text of warningsOf(config)) notice(tell, 'warning', text);
+  notice(tell, 'info', whoMayCall(settings));
+  for (const text of warningsOf(settings)) notice(tell, 'warning', text);
 
   const leave = (signal: NodeJS.Signals): void => {
     // A platform may send SIGTERM twice; a person who presses Ctrl-C again means it.

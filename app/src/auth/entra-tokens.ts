@@ -122,8 +122,9 @@ export function createEntraTokens({ trust, fetchDocument, onKeysChange, ...clock
       return await verdictOn(token, id);
     } catch (error) {
       if (error instanceof KeysUnavailableError) return refused({ why: 'keys-unavailable' });
-      if (error instanceof errors.JOSEError) return refused(problemOf(error, trust.audiences, wallClockMs()));
-      throw error;
+      if (!(error instanceof errors.JOSEError)) throw error;
+      const problem = problemOf(error, trust.audiences, wallClockMs());
+      return refused(problem.why === 'signature' ? (wrongAudience(token) ?? problem) : problem);
     }
   }
 
@@ -137,7 +138,7 @@ export function createEntraTokens({ trust, fetchDocument, onKeysChange, ...clock
     const source = sources.get(trusted?.keysUrl ?? '');
     if (trusted === undefined || source === undefined) return refused(wrongIssuer(iss));
     const keys = await keysWith(source, kid);
-    if (keys === undefined || !isKeyOf(keys.issuers.get(kid), trusted.tenantId)) return refused({ why: 'signature' });
+    if (keys === undefined || !isKeyOf(keys.issuers.get(kid), trusted.tenantId)) throw new errors.JWKSNoMatchingKey();
     const { payload } = await jwtVerify(token, keys.getKey, {
       algorithms: ['RS256'],
       issuer: trusted.issuer,
@@ -163,6 +164,15 @@ export function createEntraTokens({ trust, fetchDocument, onKeysChange, ...clock
       if (oldest !== undefined) remembered.delete(oldest);
     }
     remembered.set(id, entry);
+  }
+
+  /** A token for Microsoft Graph can be checked by Graph alone; what it is for says more than that its signature is wrong. */
+  function wrongAudience(token: string): TokenProblem | undefined {
+    const sent = audiencesOf(decodeJwt(token));
+    const isOurs = sent.some((name) => audience.includes(name));
+    return isOurs || sent.length === 0
+      ? undefined
+      : { why: 'audience', sent: sent.join(', '), expected: trust.audiences };
   }
 
   function wrongIssuer(sent: string): TokenProblem {
@@ -211,6 +221,10 @@ function identityOf(payload: JWTPayload): EntraIdentity | undefined {
   };
 }
 
+function audiencesOf({ aud }: JWTPayload): readonly string[] {
+  return [aud].flat().filter((name) => typeof name === 'string');
+}
+
 /** Whatever JSON has in the place of a text. */
 function textOf(claim: unknown): string {
   return typeof claim === 'string' ? claim : '';
@@ -225,7 +239,7 @@ function problemOf(error: errors.JOSEError, expected: readonly string[], now: nu
   if (error instanceof errors.JWTClaimValidationFailed) {
     const { claim, reason, payload } = error;
     if (claim === 'aud' && payload.aud !== undefined) {
-      return { why: 'audience', sent: [payload.aud].flat().map(textOf).join(', '), expected };
+      return { why: 'audience', sent: audiencesOf(payload).join(', '), expected };
     }
     if (claim === 'nbf' && reason === 'check_failed') return { why: 'early', at: (payload.nbf ?? 0) * 1000, now };
     return { why: 'malformed' };
