@@ -1,7 +1,8 @@
 /**
  * Where nothing is locked (a loopback HOST and no client auth), the door is open to this machine's own programs only.
- * Port forwarding and DNS rebinding arrive from loopback too, but under another name; a page of another site that a
- * browser on this machine shows arrives under our name, but says where it is from.
+ * Port forwarding and DNS rebinding arrive from loopback too, but under another name, or (Codespaces, dev tunnels) say in a
+ * header whom they forward for; a page of another site that a browser on this machine shows arrives under our name, but
+ * says where it is from.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import { isLoopback } from '../loopback.ts';
@@ -10,9 +11,13 @@ import { isLoopback } from '../loopback.ts';
 export function isLocal(headers: IncomingHttpHeaders): boolean {
   const { host = '', origin, 'sec-fetch-site': site } = headers;
   if (!isLoopback(withoutPort(host))) return false;
+  if (FORWARDING.some((name) => headers[name] !== undefined)) return false;
   if (origin !== undefined && !isLocalOrigin(origin)) return false;
   return site === undefined || site === 'same-origin' || site === 'none';
 }
+
+/** What proxies and tunnels add; a program that calls by itself has no reason to. */
+const FORWARDING = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip'];
 
 function withoutPort(host: string): string {
   return host.replace(/:\d{1,5}$/, '');

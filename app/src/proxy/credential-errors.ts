@@ -83,11 +83,7 @@ function tokenError(problem: TokenProblem): ProxyError {
         'Its signature is not by a key that its issuer publishes. Get a new one, and send it whole and unchanged.',
       );
     case 'issuer':
-      return invalid(
-        'token_wrong_tenant',
-        `It is ${issuedBy(problem.sent)}; accepted are tokens of tenant ${problem.expected.join(', ')}. Get one there ` +
-          '(az login --tenant …), or whoever runs the balancer can list the other tenant in ENTRA_TENANT_ID.',
-      );
+      return invalid('token_wrong_tenant', issuerAdvice(problem.sent, problem.expected));
     case 'audience':
       return invalid(
         'token_wrong_audience',
@@ -120,10 +116,21 @@ function invalid(code: ProxyError['code'], what: string): ProxyError {
   return { code, message: `The token is not accepted. ${what}`, headers: INVALID_TOKEN };
 }
 
-function issuedBy(issuer: string): string {
-  const tenant = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/i.exec(issuer)?.[0];
-  if (tenant !== undefined) return `of tenant ${tenant}`;
-  return issuer === '' ? 'of no issuer' : `of the issuer ${printable(issuer)}`;
+/** The tenant may be right and the issuer's form not: another cloud, or a host of somebody else's with our tenant in it. */
+function issuerAdvice(issuer: string, tenants: readonly string[]): string {
+  const tenant = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/i.exec(issuer)?.[0]?.toLowerCase();
+  if (tenant !== undefined && tenants.includes(tenant)) {
+    return (
+      `It is of the issuer ${printable(issuer)}, which is not one that is accepted for this tenant. In another cloud ` +
+      'than the public one, whoever runs the balancer can set ENTRA_ISSUERS and ENTRA_JWKS_URL.'
+    );
+  }
+  const from = issuer === '' ? 'no issuer' : `the issuer ${printable(issuer)}`;
+  return (
+    `It is of ${tenant === undefined ? from : `tenant ${tenant}`}; accepted are tokens of tenant ` +
+    `${tenants.join(', ')}. Get one there (az login --tenant …), or whoever runs the balancer can list the other ` +
+    'tenant in ENTRA_TENANT_ID.'
+  );
 }
 
 /** Far-off numbers are no date. */
