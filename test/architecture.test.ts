@@ -23,8 +23,8 @@ const ARROWS: Readonly<Record<string, Readonly<Record<string, 'value' | 'type'>>
   },
   app: { ops: 'value', proxy: 'value', telemetry: 'type' },
   server: { proxy: 'value' },
-  config: { auth: 'type', balancer: 'type', loopback: 'value', settings: 'value' },
-  settings: { loopback: 'value' },
+  config: { auth: 'value', balancer: 'type', loopback: 'value', settings: 'value' },
+  settings: { auth: 'value', loopback: 'value' },
   loopback: {},
   // Errors look alike everywhere: ops sends them with proxy/reply.ts (held below).
   ops: { auth: 'value', balancer: 'type', proxy: 'value', telemetry: 'value' },
@@ -40,6 +40,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   express: 'app/src/app.ts',
   'http-proxy-middleware': 'app/src/proxy/forward.ts',
   jose: 'app/src/auth/entra-tokens.ts',
+  'prom-client': 'app/src/telemetry/metrics.ts',
+  'rate-limiter-flexible': 'app/src/auth/client-limits.ts',
   zod: 'app/src/settings.ts',
 };
 

@@ -94,6 +94,7 @@ function defaults(): ReadonlyMap<string, string> {
     ENTRA_ALLOWED_CLIENTS: undefined,
     ENTRA_ALLOWED_OPERATORS: undefined,
     OPERATOR_KEYS: undefined,
+    CLIENT_LIMITS: undefined,
     ALLOW_ANONYMOUS: config.allowAnonymous,
     LOG_FORMAT: config.logFormat,
     AZURE_CLIENT_ID: config.azureClientId,
@@ -105,7 +106,10 @@ function defaults(): ReadonlyMap<string, string> {
     BACKEND_n_DEPLOYMENT_NAME: backend?.deploymentName,
     BACKEND_n_DEPLOYMENTS: undefined,
   };
-  assert.deepEqual([config.aliases.size, config.clientKeys.length, config.operatorKeys.length], [0, 0, 0]);
+  assert.deepEqual(
+    [config.aliases.size, config.clientKeys.length, config.operatorKeys.length, config.clientLimits.size],
+    [0, 0, 0, 0],
+  );
   assert.equal(config.entra, undefined);
   return new Map(Object.entries(values).map(([name, value]) => [name, value === undefined ? NONE : String(value)]));
 }

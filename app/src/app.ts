@@ -20,6 +20,7 @@ export function createApp({ ops, proxy, observe }: AppDeps): Express {
 
   app.get('/healthz', ops.healthz);
   app.get('/readyz', ops.readyz);
+  app.get('/metrics', ops.metrics);
   app.get('/status', ops.status);
   app.use(proxy);
   app.use(lastResort(observe));

@@ -8,6 +8,7 @@ import { ANONYMOUS, createClientAuth, type Identify } from './auth/client-auth.t
 import { passwordOf } from './auth/credentials.ts';
 import { createEntraTokens, type EntraTokens } from './auth/entra-tokens.ts';
 import { fetchKeyDocument, reasonOf } from './auth/key-document.ts';
+import { createClientLimiter } from './auth/client-limits.ts';
 import { createKeyCheck } from './auth/key-check.ts';
 import { isLocal } from './auth/local-door.ts';
 import { azureCredential, createTokenSource } from './auth/token-source.ts';
@@ -22,8 +23,10 @@ import { createDrain, type Drain } from './proxy/drain.ts';
 import { createForwarder as createRealForwarder, targetOf, type CreateForwarder } from './proxy/forward.ts';
 import { createProxyHandler } from './proxy/handler.ts';
 import type { HandlerLimits } from './proxy/handler-deps.ts';
+import { createTokenEstimator } from './proxy/token-estimate.ts';
 import { createServer, type ServerLimits } from './server.ts';
-import type { Observe } from './telemetry/events.ts';
+import { observeAll, type Observe } from './telemetry/events.ts';
+import { createMetrics } from './telemetry/metrics.ts';
 
 /** What comes from outside; each has the real thing as its default but for the observer. */
 export interface Edges {
@@ -36,6 +39,8 @@ export interface Edges {
   readonly credential?: () => Promise<TokenCredential>;
   readonly serverLimits?: ServerLimits;
   readonly handlerLimits?: Partial<HandlerLimits>;
+  /** Memory, CPU and event loop in /metrics: one balancer a process. */
+  readonly withProcessMetrics?: boolean;
 }
 
 export interface Balancer {
@@ -51,17 +56,22 @@ export interface Balancer {
 }
 
 export function compose(config: Config, edges: Edges): Balancer {
-  const { observe, clock = () => performance.now(), wallClockMs = Date.now, random = Math.random } = edges;
+  const { clock = () => performance.now(), wallClockMs = Date.now, random = Math.random } = edges;
   const startedAt = clock();
+  const admission = createAdmission({
+    mostRequests: config.maxConcurrentRequests,
+    mostBufferedBytes: config.maxBufferedBytes,
+  });
+  const metrics = createMetrics({
+    gauges: { requestsInFlight: () => admission.inFlight, bytesBuffered: () => admission.bodies.taken },
+    withProcess: edges.withProcessMetrics ?? false,
+  });
+  const observe = observeAll([edges.observe, metrics.observe]);
   const pool = createPool({
     backends: config.backends,
     aliases: config.aliases,
     random,
     onStateChange: (change) => observe({ kind: 'state-changed', change, now: clock() }),
-  });
-  const admission = createAdmission({
-    mostRequests: config.maxConcurrentRequests,
-    mostBufferedBytes: config.maxBufferedBytes,
   });
   const { createForwarder = createRealForwarder } = edges;
   const { forward, close } = createForwarder({
@@ -84,6 +94,8 @@ export function compose(config: Config, edges: Edges): Balancer {
     targets: new Map(config.backends.map(({ name, origin }) => [name, targetOf(origin)])),
     backendAuth: createBackendAuth(config.backendKeys, tokens),
     identify: identifyClients(config, entra),
+    limiter: createClientLimiter(config.clientLimits, wallClockMs),
+    estimator: createTokenEstimator(),
     admission,
     observe,
     limits: { ...limitsOf(config), ...edges.handlerLimits },
@@ -108,6 +120,7 @@ export function compose(config: Config, edges: Edges): Balancer {
         now,
       });
     },
+    metrics: metrics.render,
     identifyOperator: createClientAuth({
       checkKey: createKeyCheck(config.operatorKeys),
       ...(entra === undefined ? {} : { verifyToken: entra.verify }),
@@ -119,8 +132,7 @@ export function compose(config: Config, edges: Edges): Balancer {
   const server = createServer({
     listener: createApp({ ops, proxy, observe }),
     connections,
-    onRefused: ({ code, message }) =>
-      observe({ kind: 'notice', level: 'info', text: `Refused a connection: ${code}. ${message}` }),
+    onRefused: ({ code, message }) => observe({ kind: 'connection-refused', code, message }),
     ...(edges.serverLimits === undefined ? {} : { limits: edges.serverLimits }),
   });
   return {

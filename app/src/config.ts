@@ -2,12 +2,14 @@
  * Settings: environment variables in, a frozen Config out, or one ConfigError that lists every mistake.
  * An empty variable counts as unset: deployment tools pass optional settings as empty strings.
  */
-import type { AllowedIds } from './auth/client-auth.ts';
+import { ANONYMOUS, type AllowedIds } from './auth/client-auth.ts';
 import type { EntraTrust, TrustedIssuer } from './auth/entra-tokens.ts';
 import type { Aliases, Backend } from './balancer/backend.ts';
 import { isLoopback } from './loopback.ts';
+import { EVERYBODY_ELSE, type ClientLimits } from './auth/limit.ts';
 import {
   BACKEND_SETTINGS,
+  isId,
   ORIGIN_FORM,
   readBackendSettings,
   readSettings,
@@ -42,6 +44,8 @@ export interface Config {
   readonly operatorKeys: readonly NamedKey[];
   /** Absent: no tokens are accepted. */
   readonly entra?: EntraConfig;
+  /** What each client may use, by its name. */
+  readonly clientLimits: ClientLimits;
   readonly allowAnonymous: boolean;
   readonly logFormat: 'text' | 'json';
   /** User-assigned managed identity to use for the backends without a key. */
@@ -66,7 +70,6 @@ export const NOT_YET_SETTINGS = [
   'FIRST_TOKEN_TIMEOUT_SECONDS',
   'MAX_HOLD_SECONDS',
   'APPLICATIONINSIGHTS_CONNECTION_STRING',
-  'CLIENT_LIMITS',
   'PRIORITY_WAIT_MS',
   'AFFINITY',
 ] as const;
@@ -94,6 +97,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const value = settings.data;
   mistakes.push(...mistakesOfKeys(value, backendKeys));
   const entra = entraOf(value, mistakes);
+  mistakes.push(...mistakesOfLimits(value, entra));
   if (mistakes.length > 0) throw new ConfigError(mistakes);
   return Object.freeze({
     host: value.HOST,
@@ -112,6 +116,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     clientKeys: value.CLIENT_API_KEYS,
     operatorKeys: value.OPERATOR_KEYS,
     ...(entra === undefined ? {} : { entra }),
+    clientLimits: value.CLIENT_LIMITS,
     allowAnonymous: value.ALLOW_ANONYMOUS,
     logFormat: value.LOG_FORMAT,
     ...(value.AZURE_CLIENT_ID === undefined ? {} : { azureClientId: value.AZURE_CLIENT_ID }),
@@ -157,6 +162,23 @@ function mistakesOfKeys(value: SettingsData, backendKeys: ReadonlyMap<string, st
     }
   }
   return mistakes;
+}
+
+/** A limit for a name that nobody has would limit nobody. */
+function mistakesOfLimits(value: SettingsData, entra: EntraConfig | undefined): readonly string[] {
+  const isUnlocked = value.CLIENT_API_KEYS.length === 0 && entra === undefined;
+  const names = new Set([EVERYBODY_ELSE, ...value.CLIENT_API_KEYS.map(({ name }) => name)]);
+  if (isUnlocked) names.add(ANONYMOUS);
+  for (const name of entra?.allowedClients?.values() ?? []) names.add(name);
+  // Where everybody of a tenant may call, clients go by their ids.
+  const isAnybodysId = (name: string): boolean =>
+    entra !== undefined && entra.allowedClients === undefined && isId(name);
+  const unknown = [...value.CLIENT_LIMITS.keys()].filter((name) => !names.has(name) && !isAnybodysId(name));
+  if (unknown.length === 0) return [];
+  return [
+    `CLIENT_LIMITS: must be a list of clients that there are, by their names in CLIENT_API_KEYS or ` +
+      `ENTRA_ALLOWED_CLIENTS, or * for all others; nobody is called ${unknown.join(' or ')}`,
+  ];
 }
 
 /** Tokens of the public cloud, v1 and v2, unless issuers are named. */

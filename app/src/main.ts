@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { compose } from './compose.ts';
 import { ConfigError, readConfig, type Config } from './config.ts';
+import { damp } from './telemetry/damper.ts';
 import type { Observe } from './telemetry/events.ts';
 import { createLog, gather } from './telemetry/log.ts';
 import { warningsOf, whoMayCall } from './start-words.ts';
@@ -15,7 +16,8 @@ process.stderr.on('error', () => undefined);
 
 const config = readSettings();
 const lines = gather((text) => void process.stdout.write(text), 20);
-const observe = createLog(config.logFormat, lines.write, () => new Date());
+const log = createLog(config.logFormat, lines.write, () => new Date());
+const observe = damp(log, () => performance.now());
 process.on('exit', lines.flush);
 await run(config, observe);
 
@@ -31,7 +33,7 @@ function readSettings(): Config {
 
 async function run(settings: Config, tell: Observe): Promise<void> {
   const { host, port, drainMs, backends } = settings;
-  const balancer = compose(settings, { observe: tell });
+  const balancer = compose(settings, { observe: tell, withProcessMetrics: true });
   const { server } = balancer;
   server.listen(port, host);
   try {

@@ -15,7 +15,7 @@ import type { Duplex } from 'node:stream';
 import type { Connections } from './proxy/connections.ts';
 import { ERROR_CODES, errorBody, type ProxyError } from './proxy/proxy-error.ts';
 import * as refusals from './proxy/refusals.ts';
-import { sendErrorUnread } from './proxy/reply.ts';
+import { SAFE_HEADERS, sendErrorUnread } from './proxy/reply.ts';
 
 export interface ServerLimits {
   /** An idle connection is kept this long; longer than any ingress does, so that it never closes under a request. */
@@ -103,6 +103,7 @@ function bareAnswer(error: ProxyError): string {
   const { status } = ERROR_CODES[error.code];
   const body = errorBody(error);
   const headers = {
+    ...SAFE_HEADERS,
     'content-type': 'application/json',
     'content-length': String(Buffer.byteLength(body)),
     ...error.headers,

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { isLoopback } from './loopback.ts';
+import { EVERYBODY_ELSE, type ClientLimit, type ClientLimits } from './auth/limit.ts';
 
 /** Somebody who may call, by one of their keys. A name may come up several times, so that keys can be rotated. */
 export interface NamedKey {
@@ -89,6 +90,36 @@ const allowedIds = z
   })
   .optional();
 
+const LIMIT = /^([1-9]\d{0,11})(tpm|rpm|concurrent)$/;
+
+/** `50000tpm:300rpm:20concurrent`, in any order, each at most once; undefined for anything else. */
+function limitOf(text: string): ClientLimit | undefined {
+  const found = new Map<string, number>();
+  for (const part of text.split(':')) {
+    const [, most, unit] = LIMIT.exec(part.trim()) ?? [];
+    if (unit === undefined || found.has(unit)) return undefined;
+    found.set(unit, Number(most));
+  }
+  const [tokens, requests, concurrent] = ['tpm', 'rpm', 'concurrent'].map((unit) => found.get(unit));
+  return {
+    ...(tokens === undefined ? {} : { tokensPerMinute: tokens }),
+    ...(requests === undefined ? {} : { requestsPerMinute: requests }),
+    ...(concurrent === undefined ? {} : { concurrent }),
+  };
+}
+
+const LIMITS_FORM = 'a list such as team-a=50000tpm:300rpm:20concurrent,*=100rpm, with numbers above 0';
+
+const clientLimits = pairs('team-a=50000tpm:300rpm:20concurrent', (entries) => {
+  const areRight = entries.every(
+    ([name, text]) => (NAME.test(name) || name === EVERYBODY_ELSE) && limitOf(text) !== undefined,
+  );
+  if (!areRight) return LIMITS_FORM;
+  return new Set(entries.map(([name]) => name)).size < entries.length ? 'a list with every name only once' : undefined;
+})
+  .transform((entries): ClientLimits => new Map(entries.map(([name, text]) => [name, limitOf(text) ?? {}])))
+  .default(new Map<string, ClientLimit>());
+
 const KEYS_URL_FORM =
   'an https URL such as https://login.microsoftonline.us/{tenant}/discovery/v2.0/keys, or http on a loopback address';
 
@@ -127,6 +158,7 @@ const Settings = z.object({
     .optional(),
   ENTRA_ALLOWED_CLIENTS: allowedIds,
   ENTRA_ALLOWED_OPERATORS: allowedIds,
+  CLIENT_LIMITS: clientLimits,
   ALLOW_ANONYMOUS: z
     .enum(['true', 'false'], { error: 'true or false' })
     .transform((value) => value === 'true')
@@ -158,6 +190,11 @@ const BackendSettings = z.object({
   DEPLOYMENT_NAME: z.string().optional(),
   DEPLOYMENTS: mapping('chat=gpt-eu,embedding=emb-eu').optional(),
 });
+
+/** True for an application or object id in lower case, which is how such clients are named. */
+export function isId(name: string): boolean {
+  return GUID.test(name) && name === name.toLowerCase();
+}
 
 /** Every setting that is read, as documented; `BACKEND_n_*` by their endings. For the test that compares the docs. */
 export const SETTINGS = Object.keys(Settings.shape);

@@ -49,6 +49,7 @@ describe('config: defaults', () => {
       drainMs: 25_000,
       clientKeys: [],
       operatorKeys: [],
+      clientLimits: new Map(),
       allowAnonymous: false,
       logFormat: 'text',
     });

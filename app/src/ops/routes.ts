@@ -6,13 +6,15 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Identify } from '../auth/client-auth.ts';
 import { isLocal } from '../auth/local-door.ts';
 import { credentialError, NOT_LOCAL } from '../proxy/credential-errors.ts';
-import { sendError, sendJson } from '../proxy/reply.ts';
+import { sendError, sendJson, sendText } from '../proxy/reply.ts';
 import type { ProxyError } from '../proxy/proxy-error.ts';
 import type { StatusDocument } from './status.ts';
 
 export interface OpsDeps {
   readonly isReady: () => boolean;
   readonly status: () => StatusDocument;
+  /** What programs watch, and its content type. */
+  readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
   /** Reads an operator's credential. */
   readonly identifyOperator: Identify;
   /** Nothing is configured to be locked, and only this machine is listened to. */
@@ -30,12 +32,14 @@ const NEEDS_OPERATOR: ProxyError = {
   headers: { 'www-authenticate': 'Basic realm="operators of the balancer", charset="UTF-8"' },
 };
 
-export function createOpsRoutes(deps: OpsDeps): { readonly [name in 'healthz' | 'readyz' | 'status']: Handler } {
+export function createOpsRoutes(deps: OpsDeps): {
+  readonly [name in 'healthz' | 'readyz' | 'metrics' | 'status']: Handler;
+} {
   /** An operator may; where nothing is locked, so may this machine's own programs. */
-  function guarded(answer: (res: ServerResponse) => void): Handler {
+  function guarded(answer: (res: ServerResponse) => void | Promise<void>): Handler {
     return async (req, res) => {
       const refused = await refusalFor(req, deps);
-      if (refused === undefined) answer(res);
+      if (refused === undefined) await answer(res);
       else sendError(res, refused);
     };
   }
@@ -44,6 +48,10 @@ export function createOpsRoutes(deps: OpsDeps): { readonly [name in 'healthz' | 
     healthz: (_req, res) => sendJson(res, 200, { status: 'alive' }),
     readyz: (_req, res) =>
       deps.isReady() ? sendJson(res, 200, { status: 'ready' }) : sendJson(res, 503, { status: 'not ready' }),
+    metrics: guarded(async (res) => {
+      const { contentType, text } = await deps.metrics();
+      sendText(res, 200, contentType, text);
+    }),
     status: guarded((res) => sendJson(res, 200, deps.status())),
   };
 }

@@ -8,6 +8,7 @@
  */
 import { findMembers, isTrue, splice, textOf, type MemberRange } from './json-members.ts';
 import { boundaryOf, findFields } from './multipart.ts';
+import { promptTokensOf, type Cost } from './token-estimate.ts';
 
 /** The path, read. `operation` is free text from the caller; see `operationLabel` for one that is not. */
 export interface Route {
@@ -33,6 +34,8 @@ export interface Asked {
   readonly upstreamPath: (deployment: string) => string;
   /** The body with the deployment's name in place; the very same bytes when the name is unchanged. */
   readonly upstreamBody: (deployment: string) => Buffer;
+  /** What it says of its cost; undefined without a body. Read while the body is held, and kept. */
+  readonly cost: () => Cost | undefined;
 }
 
 /** Where the bytes lie; see request-body.ts. */
@@ -88,8 +91,15 @@ const REPEATABLE: ReadonlySet<string> = new Set([
   'responses/input_tokens',
 ]);
 
+/** Of these, those that give no text. */
+const WORDLESS: ReadonlySet<string> = new Set(['embeddings', 'moderations', 'responses/input_tokens']);
+
 const BARE: ReadonlySet<string> = new Set(BARE_OPERATIONS);
-const MEMBERS: ReadonlySet<string> = new Set(['model', 'stream', 'background']);
+/** The chat, the responses and the legacy form. */
+const MAXIMA = ['max_completion_tokens', 'max_output_tokens', 'max_tokens'];
+/** How many completions are made. */
+const COUNTS = ['n', 'best_of'];
+const MEMBERS: ReadonlySet<string> = new Set(['model', 'stream', 'background', ...MAXIMA, ...COUNTS]);
 
 /** Reads a request target: a path, or an absolute URL whose authority is of no interest. */
 export function route(target: string): Routed {
@@ -124,6 +134,7 @@ export function pathOf(target: string): string {
 export function understand(found: Route, method: string, contentType: string, body: BodyHolder): Asked {
   const read = readBody(contentType, body.bytes);
   const deployment = found.pathDeployment ?? read.model ?? '';
+  let cost: Cost | undefined;
 
   function upstreamBody(name: string): Buffer {
     const { models, write } = read;
@@ -138,6 +149,10 @@ export function understand(found: Route, method: string, contentType: string, bo
     creates: isCreation(method, found.operation, read.background),
     upstreamPath: found.upstreamPath,
     upstreamBody,
+    cost() {
+      if (body.bytes.length > 0) cost ??= costOf(found.operation, read, body.bytes);
+      return cost;
+    },
   };
 }
 
@@ -212,9 +227,12 @@ interface ReadBody {
   readonly write: (name: string) => string;
   readonly stream: boolean;
   readonly background: boolean;
+  readonly cost: (body: Buffer) => Cost;
 }
 
-const UNREAD: ReadBody = { stream: false, background: false, write: String };
+/** What is uploaded is not text, and what it costs is known when it has been counted. */
+const FREE: Cost = { promptTokens: 0, mostCompletionTokens: 0 };
+const UNREAD: ReadBody = { stream: false, background: false, write: String, cost: () => FREE };
 
 function readBody(contentType: string, body: Buffer): ReadBody {
   if (body.length === 0) return UNREAD;
@@ -244,8 +262,38 @@ function readJson(body: Buffer): ReadBody {
   const model = last === undefined ? undefined : textOf(body, last);
   const stream = isTrue(body, members.get('stream')?.at(-1));
   const background = isTrue(body, members.get('background')?.at(-1));
-  if (model === undefined) return { stream, background, write: JSON.stringify };
-  return { model, models, stream, background, write: JSON.stringify };
+  const read = { stream, background, write: JSON.stringify, cost: costFrom(members) };
+  return model === undefined ? read : { ...read, model, models };
+}
+
+/** What makes files, batches and the like costs nothing by itself. */
+function costOf(operation: string, read: ReadBody, body: Buffer): Cost {
+  if (!REPEATABLE.has(operation)) return FREE;
+  const cost = read.cost(body);
+  return WORDLESS.has(operation) ? { ...cost, mostCompletionTokens: 0 } : cost;
+}
+
+type Members = NonNullable<ReturnType<typeof findMembers>>;
+
+function costFrom(members: Members): ReadBody['cost'] {
+  return (body) => {
+    const largest = (names: readonly string[]): number | undefined => {
+      const found = names.flatMap((name) => numberAt(body, members.get(name)?.at(-1)) ?? []);
+      return found.length === 0 ? undefined : Math.max(...found);
+    };
+    const most = largest(MAXIMA);
+    const promptTokens = promptTokensOf(body);
+    return most === undefined
+      ? { promptTokens }
+      : { promptTokens, mostCompletionTokens: most * (largest(COUNTS) ?? 1) };
+  };
+}
+
+/** A count that a backend would accept; undefined for anything else. */
+function numberAt(json: Buffer, range: MemberRange | undefined): number | undefined {
+  if (range === undefined) return undefined;
+  const text = json.toString('latin1', range.start, range.end);
+  return /^[1-9]\d{0,8}$/.test(text) ? Number(text) : undefined;
 }
 
 function isCreation(method: string, operation: string, background: boolean): boolean {

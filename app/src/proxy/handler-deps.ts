@@ -1,11 +1,13 @@
 /** What the handler is made of, and its limits. */
 import type { BackendAuth } from '../auth/backend-auth.ts';
 import type { Identify } from '../auth/client-auth.ts';
+import type { ClientLimiter } from '../auth/client-limits.ts';
 import type { Pool } from '../balancer/pool.ts';
 import type { Observe } from '../telemetry/events.ts';
 import type { Admission } from './admission.ts';
 import type { Connections } from './connections.ts';
 import type { Forward, Target } from './forward.ts';
+import type { TokenEstimator } from './token-estimate.ts';
 
 export interface HandlerDeps {
   readonly pool: Pool;
@@ -14,6 +16,8 @@ export interface HandlerDeps {
   readonly targets: ReadonlyMap<string, Target>;
   readonly backendAuth: BackendAuth;
   readonly identify: Identify;
+  readonly limiter: ClientLimiter;
+  readonly estimator: TokenEstimator;
   readonly admission: Admission;
   readonly observe: Observe;
   readonly limits: HandlerLimits;

@@ -1,142 +1,115 @@
 /**
- * The failover loop: enter, read, understand, then ask one backend after another until one answers.
+ * The failover loop: a request that came in by the door is given to one backend after another until one answers.
  * Decisions are the pool's and failover.ts's; this file is their order.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { decide, refuse, type NoneReason } from '../balancer/failover.ts';
-import type { Outcome } from '../balancer/outcome.ts';
+import type { Outcome, Usage } from '../balancer/outcome.ts';
 import type { Lease } from '../balancer/pool.ts';
 import { parseQuota } from '../balancer/quota.ts';
 import { TokenError } from '../auth/token-source.ts';
 import type { ProxyEvent } from '../telemetry/events.ts';
 import { Course } from './course.ts';
-import { credentialError, nameOf } from './credential-errors.ts';
+import { ABANDONED, createDoor, targetOf, type Entered } from './door.ts';
 import type { Answer, Failed } from './forward.ts';
-import {
-  LONGEST_DEPLOYMENT_NAME,
-  operationLabel,
-  pathOf,
-  route,
-  understand,
-  type Asked,
-  type Route,
-} from './front-door.ts';
+import { operationLabel, pathOf } from './front-door.ts';
 import type { HandlerDeps } from './handler-deps.ts';
 import { upstreamHeaders, type Credential } from './headers.ts';
 import { peek, type KeptAnswer, type Peeked, type PeekFailed } from './peek.ts';
 import { ERROR_CODES, type ProxyError } from './proxy-error.ts';
 import * as refusals from './refusals.ts';
 import { relay, StreamEnd, type Relayed } from './relay.ts';
-import { sendError, sendErrorUnread } from './reply.ts';
-import { isEncoded, readBody, type HeldBody } from './request-body.ts';
+import { sendError } from './reply.ts';
+import { tokensOfText } from './token-estimate.ts';
 import { untilAborted } from './until-aborted.ts';
+import { createUsageTap } from './usage-tap.ts';
 
 export type ProxyHandler = (req: IncomingMessage, res: ServerResponse) => Promise<void>;
 
-const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
-
 /** One request that was let in. */
-interface Call {
-  readonly id: string;
+interface Call extends Entered {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
-  readonly asked: Asked;
   readonly signal: AbortSignal;
-  /** Freed at commit: from then on there is no other attempt. */
-  readonly body: HeldBody;
+  /** What a client with limits is told of them, as name, value, name, value, … */
+  readonly shown: readonly string[];
 }
 
 type Finished = Extract<ProxyEvent, { kind: 'request-finished' }>;
 /** How a request ended, for its last event. `trace`: with a last step that the course does not have. */
-type Ending = Pick<Finished, 'ending' | 'status' | 'backend' | 'code'> & { readonly trace?: string };
+type Ending = Pick<Finished, 'ending' | 'status' | 'backend' | 'code' | 'usage'> & {
+  readonly trace?: string;
+  /** Of the text that a stream gave. */
+  readonly textBytes?: number;
+};
 
 export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
-  const { pool, admission, clock, observe, limits } = deps;
+  const { pool, clock, observe, limits } = deps;
+  const enter = createDoor(deps);
   const peekLimits = { ...limits, streamSilenceMs: limits.sseKeepAliveMs };
   const relayLimits = { idleMs: limits.idleMs, keepAliveMs: limits.sseKeepAliveMs };
 
   async function handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    const turn = deps.awaitTurn(req, res);
-    if (turn !== undefined) await turn;
-    if (req.socket.destroyed) return observe(notServed(req, '', ABANDONED));
-    if (/^websocket$/i.test(req.headers.upgrade ?? '')) return turnAway(req, res, refusals.WEBSOCKET);
-    if (!METHODS.has(req.method ?? '')) return turnAway(req, res, refusals.METHOD_NOT_ALLOWED);
-    const found = route(req.url ?? '/');
-    if (found.kind !== 'route') return turnAway(req, res, refusals.PATH_ERRORS[found.kind]);
-    const identified = deps.identify(req.headers);
-    const client = identified instanceof Promise ? await identified : identified;
-    if (req.socket.destroyed) return observe(notServed(req, '', ABANDONED));
-    if (client.kind !== 'client') return turnAway(req, res, credentialError(client), nameOf(client));
-    const { name } = client;
-    if (isEncoded(req)) return turnAway(req, res, refusals.COMPRESSED_BODY, name);
-    if (!admission.enter()) return turnAway(req, res, refusals.TOO_MANY_REQUESTS_IN_FLIGHT, name);
-    // Told when all is given back, so that whoever hears of it finds it so.
-    const finished = await admitted(req, res, found, name).finally(admission.leave);
-    if (finished !== undefined) observe(finished);
-  }
-
-  /** Refused at the door: no backend is asked, and what is left of the body is not kept. */
-  function turnAway(req: IncomingMessage, res: ServerResponse, error: ProxyError, client = ''): void {
-    observe(refused(req, res, error, client));
-  }
-
-  function refused(req: IncomingMessage, res: ServerResponse, error: ProxyError, client: string): ProxyEvent {
-    sendErrorUnread(req, res, error);
-    const { code } = error;
-    return notServed(req, client, { ending: 'refused', status: ERROR_CODES[code].status, code });
-  }
-
-  function notServed(req: IncomingMessage, client: string, ending: Ending): ProxyEvent {
-    const none = { operation: '', deployment: '', attempts: 0, trace: '', durationMs: 0 };
-    return { kind: 'request-finished', requestId: deps.nextId(), client, ...targetOf(req), ...none, ...ending };
-  }
-
-  async function admitted(
-    req: IncomingMessage,
-    res: ServerResponse,
-    found: Route,
-    client: string,
-  ): Promise<ProxyEvent | undefined> {
-    const startedAt = clock();
-    const bodyLimits = { mostBytes: limits.maxBodyBytes, idleMs: limits.bodyIdleMs };
-    const read = await readBody(req, admission.bodies, bodyLimits, () => goOn(req, res));
-    if (read.kind === 'gone') return notServed(req, client, ABANDONED);
-    if (read.kind !== 'body') return refused(req, res, refusals.BODY_ERRORS[read.kind], client);
-    const { body } = read;
-    const asked = understand(found, req.method ?? 'GET', req.headers['content-type'] ?? '', body);
-    if (asked.deployment.length > LONGEST_DEPLOYMENT_NAME) {
-      body.free();
-      return refused(req, res, refusals.LONG_DEPLOYMENT_NAME, client);
-    }
+    const entered = await enter(req, res);
+    if (entered.kind === 'turned-away') return observe(entered.event);
     const caller = new AbortController();
     const onClose = (): void => {
       if (!res.writableFinished) caller.abort();
     };
     res.on('close', onClose);
     deps.active.add(caller);
-    const call: Call = { id: deps.nextId(), req, res, asked, signal: caller.signal, body };
+    const call: Call = {
+      ...entered,
+      req,
+      res,
+      signal: caller.signal,
+      shown: refusals.limitHeaders(entered.pass?.shown),
+    };
     const course = new Course();
+    let spent: number | undefined = 0;
+    let ending: Ending;
     try {
-      const ending = await serve(call, course);
-      const reasons = course.reasons();
-      return {
-        kind: 'request-finished',
-        requestId: call.id,
-        client,
-        ...targetOf(req),
-        operation: operationLabel(asked.operation),
-        deployment: asked.deployment,
-        attempts: course.attempts,
-        trace: course.trace(),
-        ...(reasons === undefined ? {} : { reasons }),
-        durationMs: clock() - startedAt,
-        ...ending,
-      };
+      ending = await serve(call, course);
+      spent = tokensSpent(call, course, ending);
     } finally {
-      body.free();
       deps.active.delete(caller);
       res.off('close', onClose);
+      await entered.leave(spent);
     }
+    // Told when all is given back, so that whoever hears of it finds it so.
+    observe(finishedEvent(call, course, ending));
+  }
+
+  function finishedEvent({ id, req, asked, client, startedAt }: Call, course: Course, ending: Ending): ProxyEvent {
+    const reasons = course.reasons();
+    const { textBytes: _, ...told } = ending;
+    return {
+      kind: 'request-finished',
+      requestId: id,
+      client,
+      ...targetOf(req),
+      operation: operationLabel(asked.operation),
+      deployment: asked.deployment,
+      attempts: course.attempts,
+      trace: course.trace(),
+      ...(reasons === undefined ? {} : { reasons }),
+      durationMs: clock() - startedAt,
+      ...told,
+    };
+  }
+
+  /** What the request came to; undefined when nobody knows. */
+  function tokensSpent(call: Call, { attempts }: Course, ending: Ending): number | undefined {
+    const { usage, status, backend, textBytes } = ending;
+    if (usage !== undefined) {
+      deps.estimator.learn(call.asked.deployment, usage);
+      return usage.promptTokens + usage.completionTokens;
+    }
+    if (call.pass?.countsTokens !== true) return undefined;
+    // Who leaves before the answer has had a backend read the prompt.
+    if (ending.ending === 'abandoned' && attempts > 0) return promptTokensOf(call) + tokensOfText(textBytes ?? 0);
+    if (status >= 400 || backend === undefined) return 0;
+    return textBytes === undefined ? undefined : promptTokensOf(call) + tokensOfText(textBytes);
   }
 
   /** The loop. Each backend is asked at most once; whoever answers first is relayed. */
@@ -222,10 +195,21 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     call.body.free();
     pool.observe(lease, { kind: 'first-content' }, clock());
     pool.conclude(course.failed500(), status < 400, clock());
-    const relayed: Relayed = { status, rawHeaders, header, held: peeked.held, ...(peeked.isWhole ? {} : { body }) };
+    const tap = createUsageTap(header);
+    const relayed: Relayed = {
+      status,
+      rawHeaders,
+      header,
+      held: peeked.held,
+      ...(peeked.isWhole ? {} : { body }),
+      ...(tap === undefined ? {} : { tap }),
+    };
     const outcome = await settlingBugs(lease, relayTo(call, course.headers(backend, status), relayed));
-    end(call, lease, outcome);
-    return { ending: endingOf(outcome), status, backend, trace: course.trace(backend, status) };
+    const usage = tap?.usage();
+    end(call, lease, withUsage(outcome, usage));
+    const trace = course.trace(backend, status);
+    const ending = { ending: endingOf(outcome), status, backend, trace, ...(usage === undefined ? {} : { usage }) };
+    return tap === undefined || tap.textBytes === 0 ? ending : { ...ending, textBytes: tap.textBytes };
   }
 
   /** A creation of which nobody knows whether it was carried out: the client must not repeat it by itself. */
@@ -269,7 +253,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   }
 
   function tell(call: Call, course: Course, error: ProxyError): Ending {
-    sendError(call.res, error, [...course.headers(), ...closing()]);
+    sendError(call.res, error, [...course.headers(), ...call.shown, ...closing()]);
     return { ending: 'refused', status: ERROR_CODES[error.code].status, code: error.code };
   }
 
@@ -281,7 +265,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   }
 
   function relayTo(call: Call, own: readonly string[], relayed: Relayed): Promise<Outcome> {
-    return relay(relayed, [...own, ...closing()], call.res, relayLimits, call.signal, clock);
+    return relay(relayed, [...own, ...call.shown, ...closing()], call.res, relayLimits, call.signal, clock);
   }
 
   function closing(): readonly string[] {
@@ -311,8 +295,6 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
 }
 
 const NONE: readonly string[] = [];
-/** 499 is what nginx logs for a caller who left; nobody receives it. */
-const ABANDONED: Ending = { ending: 'abandoned', status: 499 };
 const NO_RETRY: readonly string[] = ['x-should-retry', 'false'];
 const CONNECTION_CLOSE: readonly string[] = ['connection', 'close'];
 
@@ -325,12 +307,11 @@ function failed(outcome: Outcome): Failed {
   return { kind: 'failed', outcome };
 }
 
-/** For a caller that sends its body only when it is wanted. */
-function goOn(req: IncomingMessage, res: ServerResponse): void {
-  if (req.headers.expect !== undefined && req.httpVersion === '1.1') res.writeContinue();
+function withUsage(outcome: Outcome, usage: Usage | undefined): Outcome {
+  if (usage === undefined || (outcome.kind !== 'served' && outcome.kind !== 'abandoned')) return outcome;
+  return { ...outcome, usage };
 }
 
-/** For events: no query, and no authority, which may hold a password. */
-function targetOf(req: IncomingMessage): { readonly method: string; readonly path: string } {
-  return { method: req.method ?? 'GET', path: pathOf(req.url ?? '/') };
+function promptTokensOf({ asked }: Entered): number {
+  return asked.cost()?.promptTokens ?? 0;
 }

@@ -57,16 +57,25 @@ export function upstreamHeaders(
   return headers;
 }
 
-/** The answer's headers for the caller, as name, value, name, value, …; without content-length. */
-export function callerHeaders(rawHeaders: readonly string[]): string[] {
+/** What a backend has left says nothing to a client that has limits of its own here. */
+const QUOTA_PREFIX = 'x-ratelimit-';
+
+/**
+ * The answer's headers for the caller, as name, value, name, value, …; without content-length.
+ * @param own what the balancer says itself, in the same form; in the end
+ */
+export function callerHeaders(rawHeaders: readonly string[], own: readonly string[] = []): string[] {
   const named = connectionNames(rawHeaders);
+  const hasOwnQuota = own.some((name) => name.startsWith(QUOTA_PREFIX));
   const headers: string[] = [];
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? '';
     const lower = name.toLowerCase();
     if (NOT_FOR_CALLERS.has(lower) || lower.startsWith('x-balancer-') || named.includes(lower)) continue;
+    if (hasOwnQuota && lower.startsWith(QUOTA_PREFIX)) continue;
     headers.push(name, rawHeaders[i + 1] ?? '');
   }
+  for (const text of own) headers.push(text);
   return headers;
 }
 

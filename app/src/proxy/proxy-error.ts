@@ -27,6 +27,7 @@ export const ERROR_CODES = {
   body_timeout: { status: 408, type: 'invalid_request_error' },
   request_timeout: { status: 408, type: 'invalid_request_error' },
   body_too_large: { status: 413, type: 'invalid_request_error' },
+  client_limit_exceeded: { status: 429, type: 'too_many_requests' },
   all_backends_throttled: { status: 429, type: 'too_many_requests' },
   expectation_failed: { status: 417, type: 'invalid_request_error' },
   headers_too_large: { status: 431, type: 'invalid_request_error' },

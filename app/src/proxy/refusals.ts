@@ -1,6 +1,7 @@
 /**
  * What a caller is told, in words: every refusal of the front door, and the one answer when no backend gave any.
  */
+import type { Left, LimitReached, Shown } from '../auth/client-limits.ts';
 import type { Refusal } from '../balancer/failover.ts';
 import { BARE_OPERATIONS, LONGEST_DEPLOYMENT_NAME } from './front-door.ts';
 import { printable, type ProxyError } from './proxy-error.ts';
@@ -153,14 +154,58 @@ export function asUnclear({ code, message }: ProxyError): ProxyError {
 }
 
 function throttled(leftMs: number, random: () => number): ProxyError {
-  // Up to a tenth later than the earliest recovery, never before it.
-  const waitMs = Math.max(1, Math.ceil(leftMs * (1 + random() / 10)));
-  const seconds = Math.ceil(waitMs / 1000);
-  const headers: Record<string, string> = { 'retry-after-ms': String(waitMs), 'retry-after': String(seconds) };
+  const { waitMs, seconds, headers } = spreadWait(leftMs, random);
   if (waitMs > WORTH_WAITING_MS) headers['x-should-retry'] = 'false';
   return {
     code: 'all_backends_throttled',
     message: `Every backend that serves this deployment is out of quota. The first recovers in ${seconds} s: try again then.`,
     headers,
   };
+}
+
+/** A client has used what it may use here. */
+export function limitError(reached: LimitReached, random: () => number): ProxyError {
+  const { client, what, most, shown } = reached;
+  const { seconds, headers } = spreadWait(reached.waitMs, random);
+  const own = limitHeaders(shown);
+  for (let i = 0; i + 1 < own.length; i += 2) headers[own[i] ?? ''] = own[i + 1] ?? '';
+  return {
+    code: 'client_limit_exceeded',
+    message: `${printable(client)} ${LIMIT_WORDS[what](most)} (CLIENT_LIMITS). Try again in ${seconds} s.`,
+    headers,
+  };
+}
+
+const LIMIT_WORDS = {
+  tokens: (most: number) => `has used the ${most} tokens that it may use here in a minute`,
+  requests: (most: number) => `has sent the ${most} requests that it may send here in a minute`,
+  concurrent: (most: number) => `has ${most} requests under way, as many as it may have here at a time`,
+} as const satisfies Record<LimitReached['what'], (most: number) => string>;
+
+/** What is left of a client's own minute, named as backends name theirs: name, value, name, value, … */
+export function limitHeaders(shown: Shown | undefined): readonly string[] {
+  if (shown === undefined) return [];
+  return [...leftHeaders('requests', shown.requests), ...leftHeaders('tokens', shown.tokens)];
+}
+
+function leftHeaders(what: string, left: Left | undefined): readonly string[] {
+  if (left === undefined) return [];
+  return [
+    `x-ratelimit-limit-${what}`,
+    String(left.limit),
+    `x-ratelimit-remaining-${what}`,
+    String(left.remaining),
+    `x-ratelimit-reset-${what}`,
+    String(Math.ceil(left.resetMs / 1000)),
+  ];
+}
+
+/** Up to a tenth later than when there is room, never before it: those who come back should not come together. */
+function spreadWait(
+  leftMs: number,
+  random: () => number,
+): { readonly waitMs: number; readonly seconds: number; readonly headers: Record<string, string> } {
+  const waitMs = Math.max(1, Math.ceil(leftMs * (1 + random() / 10)));
+  const seconds = Math.ceil(waitMs / 1000);
+  return { waitMs, seconds, headers: { 'retry-after-ms': String(waitMs), 'retry-after': String(seconds) } };
 }

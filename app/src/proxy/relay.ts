@@ -8,6 +8,7 @@ import type { Outcome } from '../balancer/outcome.ts';
 import type { AnswerBody } from './forward.ts';
 import { callerHeaders } from './headers.ts';
 import { errorEvent, type ErrorCode } from './proxy-error.ts';
+import type { UsageTap } from './usage-tap.ts';
 import { completeEventsLength, endsWithDone, isEventStream, KEEP_ALIVE } from './sse.ts';
 
 /** What is given: an upstream answer, or one that was kept. `body` is absent when `held` is all of it. */
@@ -17,6 +18,8 @@ export interface Relayed {
   readonly header: (name: string) => string | undefined;
   readonly held: readonly Buffer[];
   readonly body?: AnswerBody;
+  /** Sees all that goes out. */
+  readonly tap?: UsageTap;
 }
 
 export interface RelayLimits {
@@ -57,17 +60,16 @@ export function relay(
   signal: AbortSignal,
   now: Now,
 ): Promise<Outcome> {
-  const headers = callerHeaders(relayed.rawHeaders);
-  for (const text of own) headers.push(text);
+  const headers = callerHeaders(relayed.rawHeaders, own);
   if (relayed.body === undefined) return relayWhole(relayed, headers, res, signal);
-  const { status, header, held, body } = relayed;
+  const { status, header, held, body, tap } = relayed;
   const isEvents = isEventStream(header);
   const length = header('content-length');
   // Keep-alives and an in-band error would be beyond it.
   if (length !== undefined && !isEvents) headers.push('content-length', length);
   res.writeHead(status, headers);
   return new Promise((resolve) => {
-    new RelayedStream({ status, body, isEvents, res, limits, signal, now, resolve }).start(held);
+    new RelayedStream({ status, body, tap, isEvents, res, limits, signal, now, resolve }).start(held);
   });
 }
 
@@ -78,6 +80,7 @@ function relayWhole(relayed: Relayed, headers: string[], res: ServerResponse, si
   const bytes = held.length === 1 && only !== undefined ? only : Buffer.concat(held);
   const length = bytes.length > 0 || hasBody(res, status) ? String(bytes.length) : relayed.header('content-length');
   if (length !== undefined && status !== 204) headers.push('content-length', length);
+  relayed.tap?.take(bytes, true);
   if (signal.aborted) return Promise.resolve({ kind: 'abandoned' });
   res.writeHead(status, headers);
   res.end(bytes);
@@ -116,6 +119,7 @@ class Tail {
 interface StreamParts {
   readonly status: number;
   readonly body: AnswerBody;
+  readonly tap: UsageTap | undefined;
   readonly isEvents: boolean;
   readonly res: ServerResponse;
   readonly limits: RelayLimits;
@@ -194,6 +198,7 @@ class RelayedStream {
 
   private write(bytes: Buffer): void {
     this.wroteAt = this.movedAt;
+    this.parts.tap?.take(bytes, this.isAtBoundary);
     if (this.parts.res.write(bytes)) return;
     this.isPaused = true;
     this.parts.body.pause();
@@ -208,8 +213,12 @@ class RelayedStream {
   private readonly onEnd = (): void => {
     const { res } = this.parts;
     // The last event of some backends lacks its blank line.
-    if (this.tail.length === 0) res.end();
-    else res.end(this.tail.takeWith(NOTHING));
+    const rest = this.tail.takeWith(NOTHING);
+    if (rest.length === 0) res.end();
+    else {
+      this.parts.tap?.take(rest, true);
+      res.end(rest);
+    }
     this.finish(this.whole());
   };
 

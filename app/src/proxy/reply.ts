@@ -2,6 +2,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ERROR_CODES, errorBody, type ProxyError } from './proxy-error.ts';
 
+/**
+ * On every answer of our own. Nothing here is a page that may load, run or frame anything, or be guessed to be another
+ * type than it says; nothing is to be kept by anybody on the way.
+ */
+export const SAFE_HEADERS: Readonly<Record<string, string>> = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+};
+const SAFE = Object.entries(SAFE_HEADERS).flat();
+
 /** How long what is left of a refused body is read and thrown away, so that the caller gets to read the answer. */
 const LINGER_MS = 2000;
 
@@ -27,24 +40,19 @@ export function sendErrorUnread(req: IncomingMessage, res: ServerResponse, error
   req.on('end', finish).on('close', finish).resume();
 }
 
-export function sendJson(res: ServerResponse, status: number, value: unknown, own: readonly string[] = []): void {
-  const body = Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`);
-  const length = String(body.length);
-  res.writeHead(status, [
-    'content-type',
-    'application/json',
-    'cache-control',
-    'no-store',
-    'content-length',
-    length,
-    ...own,
-  ]);
+export function sendJson(res: ServerResponse, status: number, value: unknown): void {
+  sendText(res, status, 'application/json', `${JSON.stringify(value, undefined, 2)}\n`);
+}
+
+export function sendText(res: ServerResponse, status: number, contentType: string, text: string): void {
+  const body = Buffer.from(text);
+  res.writeHead(status, [...SAFE, 'content-type', contentType, 'content-length', String(body.length)]);
   res.end(body);
 }
 
 function writeErrorHead(res: ServerResponse, error: ProxyError, own: readonly string[]): Buffer {
   const body = Buffer.from(errorBody(error));
-  const headers = ['content-type', 'application/json', 'content-length', String(body.length), ...own];
+  const headers = [...SAFE, 'content-type', 'application/json', 'content-length', String(body.length), ...own];
   for (const [name, value] of Object.entries(error.headers ?? {})) headers.push(name, value);
   res.writeHead(ERROR_CODES[error.code].status, headers);
   return body;

@@ -3,7 +3,7 @@
  * No event holds a body, a credential or a query string.
  */
 import type { StateChange } from '../balancer/pool.ts';
-import type { Outcome } from '../balancer/outcome.ts';
+import type { Outcome, Usage } from '../balancer/outcome.ts';
 
 export type ProxyEvent =
   | {
@@ -43,9 +43,13 @@ export type ProxyEvent =
       readonly trace: string;
       /** What the network or TLS said where an attempt failed on it: `openai1=ENOTFOUND`. Not for callers. */
       readonly reasons?: string;
+      /** What the backend said it counted; absent where it did not say. */
+      readonly usage?: Usage;
       readonly durationMs: number;
     }
   | { readonly kind: 'state-changed'; readonly change: StateChange; readonly now: number }
+  /** What came over a connection never became a request. `code`: of the error that it was answered with. */
+  | { readonly kind: 'connection-refused'; readonly code: string; readonly message: string }
   | { readonly kind: 'notice'; readonly level: 'info' | 'warning' | 'error'; readonly text: string };
 
 export type Observe = (event: ProxyEvent) => void;

@@ -91,6 +91,8 @@ function lineOf(event: ProxyEvent): Line | undefined {
         },
       };
     }
+    case 'connection-refused':
+      return info(`Refused a connection: ${event.code}. ${event.message}`, {});
     case 'notice':
       return { level: event.level, text: event.text, fields: {} };
     default:

@@ -1,0 +1,175 @@
+/**
+ * The door: all that can be said of a request before a backend is asked. Who calls, how much they may use, whether
+ * there is room, and what is asked. In the order of what it costs; whoever is turned away has cost no more than that.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Pass } from '../auth/client-limits.ts';
+import type { ProxyEvent } from '../telemetry/events.ts';
+import { credentialError, nameOf } from './credential-errors.ts';
+import { LONGEST_DEPLOYMENT_NAME, pathOf, route, understand, type Asked, type Route } from './front-door.ts';
+import type { HandlerDeps } from './handler-deps.ts';
+import { ERROR_CODES, type ProxyError } from './proxy-error.ts';
+import * as refusals from './refusals.ts';
+import { sendErrorUnread } from './reply.ts';
+import { isEncoded, readBody, type HeldBody } from './request-body.ts';
+
+/** A request that was let in. It owes a `leave`. */
+export interface Entered {
+  readonly kind: 'entered';
+  readonly id: string;
+  readonly client: string;
+  readonly asked: Asked;
+  /** Freed at commit: from then on there is no other attempt. */
+  readonly body: HeldBody;
+  /** Clock ms. */
+  readonly startedAt: number;
+  /** Absent for a client without limits. */
+  readonly pass?: Pass;
+  /** Gives back what it held. `tokens`: what it came to, if anybody knows. */
+  leave(tokens: number | undefined): Promise<void>;
+}
+
+/** It was answered, or left by itself; the event is to be told. */
+export interface TurnedAway {
+  readonly kind: 'turned-away';
+  readonly event: ProxyEvent;
+}
+
+export type Door = (req: IncomingMessage, res: ServerResponse) => Promise<Entered | TurnedAway>;
+
+/** A client that has been identified. */
+interface Known {
+  readonly client: string;
+  readonly pass: Pass | undefined;
+}
+
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+export function createDoor(deps: HandlerDeps): Door {
+  const { admission, clock, limits, limiter, estimator } = deps;
+  const bodyLimits = { mostBytes: limits.maxBodyBytes, idleMs: limits.bodyIdleMs };
+
+  async function enter(req: IncomingMessage, res: ServerResponse): Promise<Entered | TurnedAway> {
+    const turn = deps.awaitTurn(req, res);
+    if (turn !== undefined) await turn;
+    if (req.socket.destroyed) return gone(req);
+    if (/^websocket$/i.test(req.headers.upgrade ?? '')) return refuse(req, res, refusals.WEBSOCKET);
+    if (!METHODS.has(req.method ?? '')) return refuse(req, res, refusals.METHOD_NOT_ALLOWED);
+    const found = route(req.url ?? '/');
+    if (found.kind !== 'route') return refuse(req, res, refusals.PATH_ERRORS[found.kind]);
+    const identified = deps.identify(req.headers);
+    const client = identified instanceof Promise ? await identified : identified;
+    if (req.socket.destroyed) return gone(req);
+    if (client.kind !== 'client') return refuse(req, res, credentialError(client), nameOf(client));
+    const { name } = client;
+    if (isEncoded(req)) return refuse(req, res, refusals.COMPRESSED_BODY, name);
+    const pass = await limiter.enter(name);
+    if (pass?.kind === 'limit-reached') return refuse(req, res, refusals.limitError(pass, deps.random), name);
+    return admit(req, res, found, { client: name, pass });
+  }
+
+  async function admit(
+    req: IncomingMessage,
+    res: ServerResponse,
+    found: Route,
+    known: Known,
+  ): Promise<Entered | TurnedAway> {
+    if (!admission.enter()) {
+      await known.pass?.leave(0);
+      return refuse(req, res, refusals.TOO_MANY_REQUESTS_IN_FLIGHT, known.client);
+    }
+    let isIn = false;
+    try {
+      const entered = await readIn(req, res, found, known);
+      isIn = entered.kind === 'entered';
+      return entered;
+    } finally {
+      // Before it is told of, so that whoever hears of it finds all given back.
+      if (!isIn) await leave(known, 0);
+    }
+  }
+
+  async function readIn(
+    req: IncomingMessage,
+    res: ServerResponse,
+    found: Route,
+    known: Known,
+  ): Promise<Entered | TurnedAway> {
+    const { client, pass } = known;
+    const startedAt = clock();
+    const read = await readBody(req, admission.bodies, bodyLimits, () => goOn(req, res));
+    if (read.kind === 'gone') return gone(req, client);
+    if (read.kind !== 'body') return refuse(req, res, refusals.BODY_ERRORS[read.kind], client);
+    const { body } = read;
+    const asked = understand(found, req.method ?? 'GET', req.headers['content-type'] ?? '', body);
+    const error = await refusalOf(asked, pass);
+    if (error !== undefined) {
+      body.free();
+      return refuse(req, res, error, client);
+    }
+    return {
+      kind: 'entered',
+      id: deps.nextId(),
+      client,
+      asked,
+      body,
+      startedAt,
+      ...(pass === undefined ? {} : { pass }),
+      async leave(tokens) {
+        body.free();
+        await leave(known, tokens);
+      },
+    };
+  }
+
+  async function refusalOf(asked: Asked, pass: Pass | undefined): Promise<ProxyError | undefined> {
+    if (asked.deployment.length > LONGEST_DEPLOYMENT_NAME) return refusals.LONG_DEPLOYMENT_NAME;
+    if (pass?.countsTokens !== true) return undefined;
+    const cost = asked.cost();
+    if (cost === undefined) return undefined;
+    const reached = await pass.charge(estimator.estimate(asked.deployment, cost));
+    return reached && refusals.limitError(reached, deps.random);
+  }
+
+  function leave({ pass }: Known, tokens: number | undefined): Promise<void> {
+    admission.leave();
+    return pass?.leave(tokens) ?? Promise.resolve();
+  }
+
+  /** No backend is asked, and what is left of the body is not kept. */
+  function refuse(req: IncomingMessage, res: ServerResponse, error: ProxyError, client = ''): TurnedAway {
+    sendErrorUnread(req, res, error);
+    const { code } = error;
+    return turnedAway(req, client, { ending: 'refused', status: ERROR_CODES[code].status, code });
+  }
+
+  function gone(req: IncomingMessage, client = ''): TurnedAway {
+    return turnedAway(req, client, ABANDONED);
+  }
+
+  function turnedAway(
+    req: IncomingMessage,
+    client: string,
+    ending: Pick<Extract<ProxyEvent, { kind: 'request-finished' }>, 'ending' | 'status' | 'code'>,
+  ): TurnedAway {
+    const none = { operation: '', deployment: '', attempts: 0, trace: '', durationMs: 0 };
+    const requestId = deps.nextId();
+    const event: ProxyEvent = { kind: 'request-finished', requestId, client, ...targetOf(req), ...none, ...ending };
+    return { kind: 'turned-away', event };
+  }
+
+  return enter;
+}
+
+/** 499 is what nginx logs for a caller who left; nobody receives it. */
+export const ABANDONED = { ending: 'abandoned', status: 499 } as const;
+
+/** For events: no query, and no authority, which may hold a password. */
+export function targetOf(req: IncomingMessage): { readonly method: string; readonly path: string } {
+  return { method: req.method ?? 'GET', path: pathOf(req.url ?? '/') };
+}
+
+/** For a caller that sends its body only when it is wanted. */
+function goOn(req: IncomingMessage, res: ServerResponse): void {
+  if (req.headers.expect !== undefined && req.httpVersion === '1.1') res.writeContinue();
+}

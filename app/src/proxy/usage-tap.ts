@@ -1,0 +1,175 @@
+/**
+ * Reads along as an answer goes out: what the backend says it counted (`usage`), and, in case it never says, how much
+ * text there was. It looks and never changes a byte; memory is bounded, and an answer that it cannot follow has no usage.
+ */
+import type { Usage } from '../balancer/outcome.ts';
+import { findMembers, stringEnd, type MemberRange } from './json-members.ts';
+import { isEventStream } from './sse.ts';
+
+/** Longer events, and ends of whole bodies longer than this, are not looked into. */
+const MOST_HELD = 262_144;
+const LONGEST_USAGE = 8192;
+const NOTHING = Buffer.alloc(0);
+const NONE: readonly MemberRange[] = [];
+
+const LF = 0x0a;
+const COLON = 0x3a;
+const OPEN_BRACE = 0x7b;
+const USAGE = Buffer.from('"usage"');
+const DATA = Buffer.from('data:');
+/** Where streams put the text of a completion: chat, tool calls, responses, legacy completions. */
+const TEXTS = ['"content":"', '"arguments":"', '"delta":"', '"text":"'].map((text) => Buffer.from(text));
+const MEMBERS: ReadonlySet<string> = new Set(['usage', 'response']);
+const USAGE_ONLY: ReadonlySet<string> = new Set(['usage']);
+
+/** Reads one answer. */
+export interface UsageTap {
+  /** `isWhole`: these bytes end with a complete event; of no interest for other bodies. */
+  take(bytes: Buffer, isWhole: boolean): void;
+  /** What the backend counted, as far as it said so by now. */
+  usage(): Usage | undefined;
+  /** Bytes of text that a stream gave by now; 0 for other bodies. */
+  readonly textBytes: number;
+}
+
+/** Undefined for an answer that has no usage: audio, files, whatever is compressed. */
+export function createUsageTap(header: (name: string) => string | undefined): UsageTap | undefined {
+  if (isEventStream(header)) return new EventTap();
+  const isJson = /^application\/json\s*(?:;|$)/i.test(header('content-type') ?? '');
+  return isJson && header('content-encoding') === undefined ? new BodyTap() : undefined;
+}
+
+/** Of events every one that has a usage; the last counts. */
+class EventTap implements UsageTap {
+  textBytes = 0;
+  private found: Usage | undefined;
+  private held: Buffer[] = [];
+  private heldBytes = 0;
+
+  take(bytes: Buffer, isWhole: boolean): void {
+    if (isWhole && this.heldBytes === 0) return this.read(bytes);
+    this.heldBytes += bytes.length;
+    if (this.heldBytes <= MOST_HELD) this.held.push(bytes);
+    else this.held = [];
+    if (!isWhole) return;
+    const all = this.heldBytes <= MOST_HELD ? Buffer.concat(this.held) : NOTHING;
+    this.held = [];
+    this.heldBytes = 0;
+    this.read(all);
+  }
+
+  usage(): Usage | undefined {
+    return this.found;
+  }
+
+  private read(events: Buffer): void {
+    for (const marker of TEXTS) this.textBytes += textAfter(events, marker);
+    let from = 0;
+    for (;;) {
+      const at = events.indexOf(USAGE, from);
+      if (at === -1) return;
+      from = at + USAGE.length;
+      // Chunks before the last one say `"usage":null`.
+      if (!isObjectMember(events, from)) continue;
+      const start = events.lastIndexOf(LF, at) + 1;
+      const end = events.indexOf(LF, at);
+      // Each line once, however often it says so.
+      from = end === -1 ? events.length : end;
+      if (!events.subarray(start, start + DATA.length).equals(DATA)) continue;
+      this.found = usageIn(events.subarray(start + DATA.length, from)) ?? this.found;
+    }
+  }
+}
+
+/** Of a whole body its outermost `usage`. Of one that is too long to be held, one near its end. */
+class BodyTap implements UsageTap {
+  readonly textBytes = 0;
+  private held: Buffer[] = [];
+  private heldBytes = 0;
+  private isCut = false;
+
+  take(bytes: Buffer): void {
+    this.held.push(bytes);
+    this.heldBytes += bytes.length;
+    if (this.heldBytes <= MOST_HELD) return;
+    const end = Buffer.concat(this.held).subarray(-LONGEST_USAGE);
+    this.held = [Buffer.from(end)];
+    this.heldBytes = end.length;
+    this.isCut = true;
+  }
+
+  usage(): Usage | undefined {
+    const body = Buffer.concat(this.held);
+    if (!this.isCut) return usageIn(body);
+    // A quote inside a text is escaped, so that this stands in none.
+    const at = body.lastIndexOf(USAGE);
+    if (at === -1 || !isObjectMember(body, at + USAGE.length)) return undefined;
+    const rest = Buffer.concat([Buffer.from('{'), body.subarray(at)]);
+    return usageIn(rest);
+  }
+}
+
+/** Bytes of every string that follows this marker. */
+function textAfter(events: Buffer, marker: Buffer): number {
+  let bytes = 0;
+  for (let at = events.indexOf(marker); at !== -1;) {
+    const start = at + marker.length;
+    const end = stringEnd(events, start - 1);
+    if (end === -1) return bytes;
+    bytes += end - 1 - start;
+    at = events.indexOf(marker, end);
+  }
+  return bytes;
+}
+
+function isObjectMember(json: Buffer, from: number): boolean {
+  let at = skipBlanks(json, from);
+  if (json[at] !== COLON) return false;
+  at = skipBlanks(json, at + 1);
+  return json[at] === OPEN_BRACE;
+}
+
+function skipBlanks(json: Buffer, from: number): number {
+  let at = from;
+  while (json[at] === 0x20) at += 1;
+  return at;
+}
+
+/** `usage` of the document, or of its `response`. What callers can have quoted in an answer lies deeper. */
+function usageIn(json: Buffer): Usage | undefined {
+  const members = findMembers(json, MEMBERS);
+  const own = lastObject(json, members?.get('usage'));
+  if (own !== undefined) return read(own);
+  const response = lastObject(json, members?.get('response'));
+  const inner = response && lastObject(response, findMembers(response, USAGE_ONLY)?.get('usage'));
+  return inner && read(inner);
+}
+
+function lastObject(json: Buffer, ranges: readonly MemberRange[] = NONE): Buffer | undefined {
+  const last = ranges.at(-1);
+  return last !== undefined && json[last.start] === OPEN_BRACE ? json.subarray(last.start, last.end) : undefined;
+}
+
+function read(json: Buffer): Usage | undefined {
+  if (json.length > LONGEST_USAGE) return undefined;
+  try {
+    const value: unknown = JSON.parse(json.toString('utf8'));
+    return typeof value === 'object' && value !== null ? usageOf(value) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Chat, completions and embeddings say prompt and completion; responses, images and audio say input and output. */
+function usageOf(value: object): Usage | undefined {
+  const members = new Map<string, unknown>(Object.entries(value));
+  const prompt = countOf(members.get('prompt_tokens') ?? members.get('input_tokens'));
+  const completion = countOf(members.get('completion_tokens') ?? members.get('output_tokens') ?? 0);
+  return prompt === undefined || completion === undefined
+    ? undefined
+    : { promptTokens: prompt, completionTokens: completion };
+}
+
+function countOf(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
+}

@@ -1,0 +1,46 @@
+/**
+ * Keeps strangers from filling the log: of what is turned away at the door so many lines a second are passed on, and
+ * the rest is told in one. Metrics count every one; whatever asked a backend is always told.
+ */
+import type { Observe, ProxyEvent } from './events.ts';
+
+const LINES_A_SECOND = 20;
+const SECOND_MS = 1000;
+
+/** @param clock monotonic ms */
+export function damp(observe: Observe, clock: () => number): Observe {
+  let secondEndsAt = Number.NEGATIVE_INFINITY;
+  let passed = 0;
+  const kept = new Map<string, number>();
+
+  function tellRest(): void {
+    const all = [...kept].toSorted(([, a], [, b]) => b - a);
+    kept.clear();
+    const count = all.reduce((sum, [, times]) => sum + times, 0);
+    const text =
+      `${count} more requests were turned away at the door within a second, without a line of their own: ` +
+      all.map(([what, times]) => `${what} ${times}`).join(', ');
+    observe({ kind: 'notice', level: 'warning', text });
+  }
+
+  return (event) => {
+    const what = doorstep(event);
+    if (what === undefined) return observe(event);
+    const now = clock();
+    if (now >= secondEndsAt) {
+      secondEndsAt = now + SECOND_MS;
+      passed = 0;
+    }
+    passed += 1;
+    if (passed <= LINES_A_SECOND) return observe(event);
+    if (kept.size === 0) setTimeout(tellRest, secondEndsAt - now).unref();
+    kept.set(what, (kept.get(what) ?? 0) + 1);
+  };
+}
+
+/** What was turned away, in a word of ours; undefined for everything else. */
+function doorstep(event: ProxyEvent): string | undefined {
+  if (event.kind === 'connection-refused') return event.code;
+  if (event.kind !== 'request-finished' || event.attempts > 0) return undefined;
+  return event.code ?? event.ending;
+}
