@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { startBalancer, type BalancerSetup, type RunningBalancer } from '../support/balancer.ts';
+import { chat, send, type Received } from '../support/http.ts';
+import { exchange, head } from '../support/raw.ts';
+import { textOf } from '../support/sources.ts';
+
+const OPERATOR = { OPERATOR_KEYS: 'alice=operator-key' };
+const UNLOCKED = { CLIENT_API_KEYS: undefined };
+
+describe('operations endpoints', () => {
+  let running: RunningBalancer;
+  afterEach(() => running.close());
+
+  async function start(setup: BalancerSetup = {}): Promise<void> {
+    running = await startBalancer({ backends: 1, ...setup });
+  }
+
+  function get(path: string, headers: Readonly<Record<string, string>> = {}): Promise<Received> {
+    return send(running.url + path, { headers: { 'api-key': '', ...headers } });
+  }
+
+  function codeOf(received: Received): unknown {
+    const body: { error?: { code?: unknown } } = JSON.parse(received.body.toString());
+    return body.error?.code;
+  }
+
+  for (const path of ['/metrics', '/status']) {
+    it(`${path} opens to an operator: key in either header, or as the password that a browser asks for`, async () => {
+      await start({ settings: OPERATOR });
+      const basic = `Basic ${Buffer.from('anybody:operator-key').toString('base64')}`;
+      for (const headers of [
+        { 'api-key': 'operator-key' },
+        { authorization: 'Bearer operator-key' },
+        { authorization: basic },
+      ]) {
+        assert.equal((await get(path, headers)).status, 200, JSON.stringify(headers));
+      }
+    });
+
+    it(`${path} is 401 to everybody else, and says how a browser can ask`, async () => {
+      await start({ settings: OPERATOR });
+      const wrong = `Basic ${Buffer.from('operator-key:wrong').toString('base64')}`;
+      for (const headers of [{}, { 'api-key': 'client-key' }, { 'api-key': 'key-1' }, { authorization: wrong }]) {
+        const received = await get(path, headers);
+        assert.equal(received.status, 401);
+        assert.equal(codeOf(received), 'operator_credential_needed');
+        assert.match(received.headers['www-authenticate'] ?? '', /^Basic /);
+      }
+    });
+
+    it(`${path} is open where nothing is locked, to this machine's programs only`, async () => {
+      await start({ settings: UNLOCKED });
+      assert.equal((await get(path)).status, 200);
+      for (const headers of [
+        { host: 'evil.example' },
+        { origin: 'https://evil.example' },
+        { origin: 'null' },
+        { 'sec-fetch-site': 'cross-site' },
+        { 'x-forwarded-host': 'octocat-8080.app.github.dev' },
+        { 'x-forwarded-for': '203.0.113.7' },
+        { forwarded: 'for=203.0.113.7' },
+        { via: '1.1 tunnel' },
+      ]) {
+        const received = await get(path, headers);
+        assert.equal(received.status, 403, JSON.stringify(headers));
+        assert.equal(codeOf(received), 'host_not_local');
+      }
+    });
+
+    it(`${path} stays locked where only clients have keys`, async () => {
+      await start();
+      assert.equal((await get(path)).status, 401);
+      assert.equal((await get(path, { 'api-key': 'client-key' })).status, 401);
+    });
+  }
+
+  it('the API is open where nothing is locked, to this machine’s programs only', async () => {
+    await start({ settings: UNLOCKED });
+    const ask = (headers: Readonly<Record<string, string>>): Promise<Received> =>
+      send(`${running.url}/v1/chat/completions`, { headers, body: chat() });
+    assert.equal((await ask({})).status, 200);
+    assert.equal((await ask({ origin: 'http://localhost:3000', 'sec-fetch-site': 'same-origin' })).status, 200);
+    for (const headers of [
+      { host: 'evil.example' },
+      { origin: 'https://evil.example' },
+      { 'x-forwarded-host': 'octocat-8080.app.github.dev' },
+    ]) {
+      const received = await ask(headers);
+      assert.equal(received.status, 403, JSON.stringify(headers));
+      assert.equal(codeOf(received), 'host_not_local');
+    }
+    assert.equal(running.resources[0]?.calls.length, 2);
+  });
+
+  it('counts in /metrics what was asked, by the name of the client', async () => {
+    await start({ settings: OPERATOR });
+    const received = await send(`${running.url}/v1/chat/completions`, { body: chat() });
+    await get('/v1/models');
+    const { usage }: { usage: { prompt_tokens: number } } = JSON.parse(received.body.toString());
+    const metrics = (await get('/metrics', { 'api-key': 'operator-key' })).body.toString();
+    for (const line of [
+      'balancer_requests_total{client="tester",operation="chat/completions",status="200",ending="delivered"} 1',
+      'balancer_requests_total{client="none",operation="none",status="401",ending="refused"} 1',
+      'balancer_errors_total{client="none",code="missing_credential"} 1',
+      'balancer_attempts_total{backend="openai1",outcome="served"} 1',
+      `balancer_tokens_total{client="tester",backend="openai1",deployment="gpt-5.4-mini",type="prompt"} ${usage.prompt_tokens}`,
+      'balancer_requests_in_flight 0',
+    ]) {
+      assert.ok(metrics.split('\n').includes(line), `${line}\n is not in\n${metrics}`);
+    }
+  });
+
+  it('has every metric of its own in docs/configuration.md, with its labels, and no other there', async () => {
+    await start({ settings: OPERATOR });
+    await send(`${running.url}/v1/chat/completions`, { body: chat() });
+    const text = (await get('/metrics', { 'api-key': 'operator-key' })).body.toString();
+    const names = [...text.matchAll(/^# TYPE (balancer_\w+) /gm)].map(([, name = '']) => name);
+    const rows = [...textOf('docs/configuration.md').matchAll(/^\| `(balancer_\w+)` \| ([^|]*)\|/gm)];
+    assert.deepEqual(new Set(rows.map(([, name]) => name)), new Set(names));
+    assert.equal(rows.length, names.length);
+    for (const [, name = '', labels = ''] of rows) {
+      const [, shown] = new RegExp(`^${name}(?:_count)?\\{([^}]*)\\}`, 'm').exec(text) ?? [];
+      if (shown === undefined) continue;
+      const inText = [...shown.matchAll(/(\w+)="/g)].map(([, label]) => label);
+      assert.deepEqual(inText, labels.trim().split(', '), name);
+    }
+  });
+
+  it('sends on every answer of its own what makes it harmless in a browser', async () => {
+    await start({ settings: OPERATOR });
+    const answers = [
+      await get('/healthz'),
+      await get('/readyz'),
+      await get('/status'),
+      await get('/status', { 'api-key': 'operator-key' }),
+      await get('/metrics', { 'api-key': 'operator-key' }),
+      await get('/v1/models'),
+      await get('/nowhere'),
+      await get('/%'),
+      await exchange(running.port, head('TRACE / HTTP/1.1', 'Host: x')),
+      await exchange(running.port, head('CONNECT x:1 HTTP/1.1', 'Host: x')),
+      await exchange(running.port, 'GARBAGE\r\n\r\n'),
+    ];
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [200, 200, 401, 200, 200, 401, 404, 400, 405, 405, 400],
+    );
+    for (const { headers } of answers) {
+      assert.equal(headers['x-content-type-options'], 'nosniff');
+      assert.equal(headers['content-security-policy'], "default-src 'none'; frame-ancestors 'none'");
+      assert.equal(headers['cross-origin-resource-policy'], 'same-origin');
+      assert.equal(headers['referrer-policy'], 'no-referrer');
+      assert.equal(headers['cache-control'], 'no-store');
+      assert.equal(headers['access-control-allow-origin'], undefined);
+      for (const banner of ['server', 'x-powered-by']) assert.equal(headers[banner], undefined);
+    }
+  });
+
+  it('adds none of them to an answer of a backend', async () => {
+    await start();
+    const received = await send(`${running.url}/v1/chat/completions`, { body: chat() });
+    assert.equal(received.headers['content-security-policy'], undefined);
+  });
+});

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import type { ProxyEvent } from '../../../app/src/telemetry/events.ts';
+import { damp } from '../../../app/src/telemetry/damper.ts';
+import { useManualTimers, type ManualTimers } from '../../support/manual-timers.ts';
+
+type Finished = Extract<ProxyEvent, { kind: 'request-finished' }>;
+
+function finished(more: Partial<Finished> = {}): Finished {
+  return {
+    kind: 'request-finished',
+    requestId: 'r-1',
+    client: '',
+    method: 'GET',
+    path: '/',
+    operation: '',
+    deployment: '',
+    status: 401,
+    ending: 'refused',
+    code: 'missing_credential',
+    attempts: 0,
+    trace: '',
+    durationMs: 0,
+    ...more,
+  };
+}
+
+describe('damper', () => {
+  let timers: ManualTimers;
+  let now: number;
+  let told: ProxyEvent[];
+  let observe: (event: ProxyEvent) => void;
+  beforeEach(() => {
+    timers = useManualTimers();
+    now = 5000;
+    told = [];
+    observe = damp(
+      (event) => told.push(event),
+      () => now,
+    );
+  });
+  afterEach(() => timers.restore());
+
+  function pass(ms: number): void {
+    now += ms;
+    timers.advance(ms);
+  }
+
+  function tell(times: number, event: ProxyEvent = finished()): void {
+    for (let n = 0; n < times; n += 1) observe(event);
+  }
+
+  it('passes on 20 a second of what is turned away, and tells the rest in one line, most frequent first', () => {
+    tell(18);
+    tell(4, { kind: 'connection-refused', code: 'malformed_request', message: 'No.' });
+    tell(7, finished({ code: 'unknown_path', status: 404 }));
+    assert.equal(told.length, 20);
+    pass(999);
+    assert.equal(told.length, 20);
+    pass(1);
+    assert.deepEqual(told.slice(20), [
+      {
+        kind: 'notice',
+        level: 'warning',
+        text:
+          '9 more requests were turned away at the door within a second, without a line of their own: ' +
+          'unknown_path 7, malformed_request 2',
+      },
+    ]);
+    assert.equal(timers.pending, 0);
+  });
+
+  it('begins anew in the next second, and says nothing of a second with fewer', () => {
+    tell(20);
+    pass(1000);
+    tell(20);
+    assert.equal(told.length, 40);
+    tell(1);
+    pass(1000);
+    assert.match(JSON.stringify(told.at(-1)), /"1 more requests/);
+    tell(3);
+    assert.equal(told.length, 44);
+    pass(5000);
+    assert.equal(told.length, 44);
+  });
+
+  it('passes on everything that asked a backend, and all other events', () => {
+    tell(50, finished({ attempts: 1, status: 200, ending: 'delivered' }));
+    tell(50, { kind: 'notice', level: 'error', text: 'x' });
+    assert.equal(told.length, 100);
+    assert.equal(timers.pending, 0);
+  });
+
+  it('counts those who left by themselves too', () => {
+    const { code: _, ...left } = finished({ ending: 'abandoned', status: 499 });
+    tell(21, left);
+    pass(1000);
+    assert.match(JSON.stringify(told.at(-1)), /abandoned 1"/);
+  });
+});
