@@ -8,7 +8,12 @@ import { backendSettings, startBalancerProcess } from './balancer-process.ts';
 /** The simulator's own ports, so that `npm run simulator -- throttle openai1 30s` finds them. */
 const FIRST_PORT = 8101;
 
-const isConfigured = Object.keys(process.env).some((name) => /^BACKEND_\d+_/.test(name) && process.env[name] !== '');
+/** For the simulated resources, where nobody set a lock: the door works as it will with real ones. */
+const TRY_KEY = 'try-me';
+const LOOK_KEY = 'look-inside';
+const LOCKS = ['CLIENT_API_KEYS', 'ENTRA_TENANT_ID', 'ALLOW_ANONYMOUS'];
+
+const isConfigured = Object.keys(process.env).some((name) => /^BACKEND_\d+_/.test(name) && isSet(name));
 await (isConfigured ? run(process.env, undefined) : runSimulated());
 
 async function runSimulated(): Promise<void> {
@@ -29,8 +34,22 @@ async function runSimulated(): Promise<void> {
   }
   const resources = fleet.resources.map(({ url }, index) => ({ url, apiKey: options[index]?.apiKey ?? '' }));
   // The names that older copies of the chat app ask for.
-  const settings = { DEPLOYMENT_ALIASES: 'chat=gpt-5.4-mini,embedding=text-embedding-3-large', ...process.env };
+  const settings = {
+    DEPLOYMENT_ALIASES: 'chat=gpt-5.4-mini,embedding=text-embedding-3-large',
+    ...process.env,
+    ...locks(),
+  };
   await run({ ...settings, ...backendSettings(resources) }, fleet);
+}
+
+/** None where somebody has set their own. */
+function locks(): Readonly<Record<string, string>> {
+  if (LOCKS.some((name) => isSet(name))) return {};
+  return { CLIENT_API_KEYS: `you=${TRY_KEY}`, ...(isSet('OPERATOR_KEYS') ? {} : { OPERATOR_KEYS: `you=${LOOK_KEY}` }) };
+}
+
+function isSet(name: string): boolean {
+  return (process.env[name] ?? '').trim() !== '';
 }
 
 async function run(settings: Readonly<Record<string, string | undefined>>, fleet: Fleet | undefined): Promise<void> {
@@ -56,17 +75,20 @@ async function run(settings: Readonly<Record<string, string | undefined>>, fleet
 
 function whatToTry(url: string, fleet: Fleet): string {
   const resources = fleet.resources.map((resource) => `${resource.name} ${resource.url}`).join('   ');
+  const isOwn = Object.keys(locks()).length === 0;
+  const key = isOwn ? '…' : TRY_KEY;
+  const operatorKey = isOwn || isSet('OPERATOR_KEYS') ? '…' : LOOK_KEY;
   return `
   No BACKEND_n_URL is set, so three simulated Azure OpenAI resources with small quotas run beside the balancer:
     ${resources}
 
   Ask it (the header x-balancer-backend tells who answered; repeat it a dozen times and see the failover):
-    curl -i ${url}/v1/chat/completions -H 'content-type: application/json' -H 'api-key: anything' \\
+    curl -i ${url}/v1/chat/completions -H 'content-type: application/json' -H 'api-key: ${key}' \\
       -d '{"model":"gpt-5.4-mini","messages":[{"role":"user","content":"hello"}]}'
-  or with an SDK:  new OpenAI({ baseURL: '${url}/v1', apiKey: 'anything' })
-  Throttle one, ask again a few times, and look:
+  or with an SDK:  new OpenAI({ baseURL: '${url}/v1', apiKey: '${key}' })
+  Throttle one, ask again a few times, and look, here or in a browser (any name, password ${operatorKey}):
     npm run simulator -- throttle openai1 30s
-    curl ${url}/status
+    curl -H 'api-key: ${operatorKey}' ${url}/status
 
 `;
 }

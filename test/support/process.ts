@@ -42,8 +42,17 @@ export async function startProcess(env: Environment): Promise<RunningProcess> {
 
 /** Starts it; it may end by itself. Nothing of this process's environment is handed down but what Node needs. */
 export function runProcess(env: Environment): RunningProcess {
+  return spawned(MAIN, env);
+}
+
+/** Another script of the project's, by its path in it. */
+export function runScript(path: string, env: Environment): RunningProcess {
+  return spawned(fileURLToPath(new URL(`../../${path}`, import.meta.url)), env);
+}
+
+function spawned(script: string, env: Environment): RunningProcess {
   const { PATH = '', NODE_V8_COVERAGE } = process.env;
-  const child = spawn(process.execPath, [MAIN], {
+  const child = spawn(process.execPath, [script], {
     env: { PATH, ...(NODE_V8_COVERAGE === undefined ? {} : { NODE_V8_COVERAGE }), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
