@@ -2,6 +2,7 @@
 // measured in one run on one machine. README.md has the method. Exits with 1 when any request failed or was answered
 // wrongly; times are printed, never asserted.
 import { writeFileSync } from 'node:fs';
+import { authTable, fullAuthPlan, measureAuth, quickAuthPlan } from './auth.ts';
 import { allowedCores, cleanUpAtExit, pinSelf } from './children.ts';
 import { createContender, peers, requirements } from './contenders/all.ts';
 import { balancerProgram } from './contenders/balancer.ts';
@@ -30,6 +31,11 @@ async function main(options: Options): Promise<void> {
     process.exit(1);
   }, mostMs).unref();
   cleanUpAtExit();
+  if (options.auth) {
+    const figures = await measureAuth(options.quick ? quickAuthPlan : fullAuthPlan);
+    process.stdout.write(authTable(figures));
+    return;
+  }
   const notes: string[] = [];
   const [contenderCore = 0, loadCore = contenderCore] = allowedCores();
   if (loadCore === contenderCore) notes.push('only one core: contenders and load take time from each other');

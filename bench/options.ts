@@ -11,6 +11,8 @@ export interface Options {
   readonly transports: readonly Transport[];
   readonly quick: boolean;
   readonly profile: boolean;
+  /** Only what it costs to find out who calls. */
+  readonly auth: boolean;
   /** Measure nothing; write the documents' tables from this results file. */
   readonly readmeFile?: string;
   readonly jsonFile?: string;
@@ -29,6 +31,7 @@ export const usage = `usage: npm run bench -- [options]
   --only a,b          only these contenders (${contenderNames.join(', ')}); direct is always measured
   --json FILE         write everything that was measured to FILE
   --readme FILE       measure nothing; write the tables of README.md and bench/README.md from such a file
+  --auth              measure only what it costs to find out who calls, in this process, 20 s
   --profile           measure nothing; say where the balancer's time goes
   --built             measure the compiled balancer, fail if it cannot be built
   --sources           measure the balancer from its sources
@@ -54,6 +57,7 @@ export function readOptions(args: readonly string[]): Options {
     transports: values.plain === values.tls ? ['plain', 'tls'] : [values.tls ? 'tls' : 'plain'],
     quick: values.quick,
     profile: values.profile,
+    auth: values.auth,
     ...(values.readme === undefined ? {} : { readmeFile: values.readme }),
     balancerForm: values.built ? 'built' : values.sources ? 'sources' : 'built-or-sources',
     ...(values.json === undefined ? {} : { jsonFile: values.json }),
@@ -72,6 +76,7 @@ function parse(args: readonly string[]) {
         tls: { type: 'boolean', default: false },
         alternatives: { type: 'boolean', default: false },
         profile: { type: 'boolean', default: false },
+        auth: { type: 'boolean', default: false },
         readme: { type: 'string' },
         json: { type: 'string' },
         built: { type: 'boolean', default: false },
