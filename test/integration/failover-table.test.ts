@@ -42,6 +42,7 @@ const UNREACHABLE = { status: 502, code: 'backends_unreachable', headers: { 'ret
 const TIMED_OUT = { status: 504, code: 'backends_timed_out' };
 const NOT_DEPLOYED = { status: 404, code: 'DeploymentNotFound' };
 const UNAUTHORIZED = { status: 502, code: 'backend_auth_failed' };
+const NOT_PERMITTED = { status: 403, code: 'operation_not_permitted' };
 
 /** A 429 whose usual headers are taken away, and these put in their place. */
 function throttle(headers: Readonly<Record<string, string>>): Fault {
@@ -286,14 +287,14 @@ const rows: readonly Row[] = [
     trouble: { kind: 'permission-denied' },
     step: '401',
     leaves: 'closed/closed',
-    nobody: 'verbatim',
+    nobody: NOT_PERMITTED,
   },
   {
     name: 'a 403 PermissionDenied',
     trouble: { kind: 'status', status: 403, body: denied },
     step: '403',
     leaves: 'closed/closed',
-    nobody: 'verbatim',
+    nobody: NOT_PERMITTED,
   },
   {
     name: 'a 400 OperationNotSupported',
@@ -471,8 +472,8 @@ describe('failover: what is told when the backends failed in different ways', ()
     {
       rule: 'a refused operation rather than a missing deployment',
       troubles: [missing, permission, missing],
-      status: 401,
-      from: 2,
+      status: 403,
+      code: 'operation_not_permitted',
     },
     {
       rule: 'the network rather than credentials',

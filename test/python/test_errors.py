@@ -114,11 +114,20 @@ async def test_a_wrong_key_is_an_authentication_error(scene: Scene, way: Way) ->
     await settled(client.close())
 
 
+@pytest.mark.parametrize("way", SIMULATOR_WAYS, ids=str)
 async def test_a_principal_without_the_role_is_an_authentication_error(client: Client, scene: Scene) -> None:
     scene.fault("permission-denied")
     with pytest.raises(AuthenticationError) as raised:
         await chat(client)
     assert raised.value.code == "PermissionDenied"
+
+
+@pytest.mark.parametrize("way", BALANCER_WAYS, ids=str)
+async def test_the_balancer_without_the_role_is_no_error_of_the_callers_credential(client: Client, scene: Scene) -> None:
+    scene.fault("permission-denied")
+    with pytest.raises(PermissionDeniedError) as raised:
+        await chat(client)
+    assert raised.value.code == "operation_not_permitted"
 
 
 @pytest.mark.parametrize("way", SIMULATOR_WAYS, ids=str)

@@ -38,7 +38,7 @@ export type NoneReason = 'throttled' | 'failing' | 'unauthorized' | 'missing';
 export type Refusal =
   | { readonly kind: 'throttled'; readonly recoversAt?: number }
   | { readonly kind: 'verbatim'; readonly index: number }
-  | { readonly kind: 'unreachable' | 'timeout' | 'no-credential' | 'unauthorized' | 'missing' };
+  | { readonly kind: 'unreachable' | 'timeout' | 'no-credential' | 'unauthorized' | 'not-permitted' | 'missing' };
 
 /** One attempt that was failed over; `hasAnswer` when the backend's own answer was received whole and is kept. */
 export interface Failure {
@@ -48,7 +48,8 @@ export interface Failure {
 
 /**
  * Nobody answered: the honest refusal. Any throttled → throttled; else the last 5xx that a backend sent; else the last
- * answer about this operation; else what the network did; else quarantined, else missing.
+ * answer about this operation; else what the network did; else quarantined, else missing. What a backend says of our own
+ * credential is for operators: to the caller it would seem to be about theirs, and it may name our identity.
  */
 export function refuse(
   failures: readonly Failure[],
@@ -62,6 +63,7 @@ export function refuse(
   const failed = failures.findLastIndex(({ outcome, hasAnswer }) => hasAnswer && outcome.kind === 'failed');
   if (failed !== -1) return { kind: 'verbatim', index: failed };
   const refused = failures.findLastIndex(({ outcome, hasAnswer }) => hasAnswer && isAboutOperation(outcome));
+  if (failures[refused]?.outcome.kind === 'unauthorized') return { kind: 'not-permitted' };
   if (refused !== -1) return { kind: 'verbatim', index: refused };
   const cut = failures.findLast(({ outcome }) => outcome.kind === 'failed')?.outcome;
   if (cut?.kind === 'failed') return { kind: refusalFor(cut.cause) };

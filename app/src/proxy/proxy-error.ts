@@ -21,6 +21,7 @@ export const ERROR_CODES = {
   operator_credential_needed: { status: 401, type: 'authentication_error' },
   client_not_allowed: { status: 403, type: 'permission_error' },
   host_not_local: { status: 403, type: 'permission_error' },
+  operation_not_permitted: { status: 403, type: 'permission_error' },
   unknown_path: { status: 404, type: 'invalid_request_error' },
   DeploymentNotFound: { status: 404, type: 'invalid_request_error' },
   method_not_allowed: { status: 405, type: 'invalid_request_error' },

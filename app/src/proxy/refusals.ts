@@ -120,6 +120,14 @@ export function refusalError(
           "Every backend refused the balancer's own credential. Its operator must check BACKEND_n_APIKEY, or the role " +
           'Cognitive Services OpenAI User of its managed identity; each backend is tried again every minute.',
       };
+    case 'not-permitted':
+      return {
+        code: 'operation_not_permitted',
+        message:
+          'Your credential was accepted, but the role of the balancer itself does not permit this operation at any ' +
+          'backend. Its operator can give its identity a role that does (Cognitive Services OpenAI Contributor, say); a ' +
+          'new role takes some minutes.',
+      };
     case 'no-credential':
       return {
         code: 'identity_unavailable',

@@ -116,15 +116,24 @@ describe('failover: refuse, when none was throttled', () => {
   });
 
   it('passes the last answer about the operation on when there is no 5xx', () => {
-    for (const outcome of [UNSUPPORTED, FORBIDDEN]) {
-      assert.deepEqual(refusalOf([withAnswer(outcome), withAnswer(outcome), without(RESET)], 'failing'), {
+    for (const before of [UNSUPPORTED, FORBIDDEN]) {
+      assert.deepEqual(refusalOf([withAnswer(before), withAnswer(UNSUPPORTED), without(RESET)], 'failing'), {
         kind: 'verbatim',
         index: 1,
       });
-      assert.deepEqual(refusalOf([withAnswer(outcome), withAnswer(UNAVAILABLE)], 'failing'), {
+      assert.deepEqual(refusalOf([withAnswer(before), withAnswer(UNAVAILABLE)], 'failing'), {
         kind: 'verbatim',
         index: 1,
       });
+    }
+  });
+
+  it('says that an operation is not permitted when that is what was said of it last', () => {
+    for (const before of [UNSUPPORTED, FORBIDDEN, MISSING, UNAUTHORIZED]) {
+      const failures = [withAnswer(before), withAnswer(FORBIDDEN), without(RESET), withAnswer(MISSING)];
+      for (const why of ['failing', 'missing', 'unauthorized'] as const) {
+        assert.deepEqual(refusalOf(failures, why), { kind: 'not-permitted' });
+      }
     }
   });
 

@@ -58,6 +58,7 @@ describe('refusals: the others', () => {
   const statuses = {
     missing: 404,
     unauthorized: 502,
+    'not-permitted': 403,
     unreachable: 502,
     timeout: 504,
     'no-credential': 503,
@@ -65,11 +66,12 @@ describe('refusals: the others', () => {
   const codes = {
     missing: 'DeploymentNotFound',
     unauthorized: 'backend_auth_failed',
+    'not-permitted': 'operation_not_permitted',
     unreachable: 'backends_unreachable',
     timeout: 'backends_timed_out',
     'no-credential': 'identity_unavailable',
   } as const;
-  for (const kind of ['missing', 'unauthorized', 'unreachable', 'timeout', 'no-credential'] as const) {
+  for (const kind of ['missing', 'unauthorized', 'not-permitted', 'unreachable', 'timeout', 'no-credential'] as const) {
     it(`answers ${statuses[kind]} ${codes[kind]} for ${kind}, and says what to do next`, () => {
       const error = errorFor({ kind });
       assert.equal(error.code, codes[kind]);
