@@ -183,6 +183,7 @@ describe('README.md', () => {
 describe('a link in a document', () => {
   const documents = [
     'README.md',
+    'SECURITY.md',
     ...readdirSync(fileURLToPath(new URL('../docs', import.meta.url)), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.md'))
       .map((name) => `docs/${name}`),
