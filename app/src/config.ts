@@ -173,11 +173,13 @@ function mistakesOfLimits(value: SettingsData, entra: EntraConfig | undefined): 
   // Where everybody of a tenant may call, clients go by their ids.
   const isAnybodysId = (name: string): boolean =>
     entra !== undefined && entra.allowedClients === undefined && isId(name);
-  const unknown = [...value.CLIENT_LIMITS.keys()].filter((name) => !names.has(name) && !isAnybodysId(name));
-  if (unknown.length === 0) return [];
+  const places = [...value.CLIENT_LIMITS.keys()].flatMap((name, index) =>
+    names.has(name) || isAnybodysId(name) ? [] : [index + 1],
+  );
+  if (places.length === 0) return [];
   return [
-    `CLIENT_LIMITS: must be a list of clients that there are, by their names in CLIENT_API_KEYS or ` +
-      `ENTRA_ALLOWED_CLIENTS, or * for all others; nobody is called ${unknown.join(' or ')}`,
+    'CLIENT_LIMITS: must be a list of clients that there are, by their names in CLIENT_API_KEYS or ' +
+      `ENTRA_ALLOWED_CLIENTS, or * for all others; nobody has the name at place ${places.join(' or ')}`,
   ];
 }
 

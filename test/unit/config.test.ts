@@ -332,6 +332,194 @@ describe('config: who may call', () => {
   });
 });
 
+const TENANT = '11111111-2222-3333-4444-555555555555';
+const OTHER_TENANT = '22222222-3333-4444-5555-666666666666';
+const APP = '66666666-7777-8888-9999-aaaaaaaaaaaa';
+const PERSON = '77777777-8888-9999-aaaa-bbbbbbbbbbbb';
+const ENTRA: Env = { ...LEAST, ENTRA_TENANT_ID: TENANT };
+
+describe('config: Entra tokens', () => {
+  it('trusts the v1 and v2 issuer of a tenant, with the keys that the tenant publishes', () => {
+    const keysUrl = `https://login.microsoftonline.com/${TENANT}/discovery/v2.0/keys`;
+    assert.deepEqual(readConfig(ENTRA).entra, {
+      trust: {
+        issuers: [
+          { issuer: `https://sts.windows.net/${TENANT}/`, tenantId: TENANT, keysUrl },
+          { issuer: `https://login.microsoftonline.com/${TENANT}/v2.0`, tenantId: TENANT, keysUrl },
+        ],
+        audiences: ['https://cognitiveservices.azure.com', 'https://ai.azure.com'],
+      },
+      allowedOperators: new Map(),
+    });
+  });
+
+  it('takes several tenants, each with its own keys, in any letters and each once', () => {
+    const list = ` ${TENANT.toUpperCase()} , ${OTHER_TENANT},${TENANT},`;
+    const issuers = readConfig({ ...LEAST, ENTRA_TENANT_ID: list }).entra?.trust.issuers ?? [];
+    assert.deepEqual(
+      issuers.map(({ tenantId }) => tenantId),
+      [TENANT, TENANT, OTHER_TENANT, OTHER_TENANT],
+    );
+    for (const { tenantId, issuer, keysUrl } of issuers) {
+      assert.ok(issuer.includes(tenantId));
+      assert.ok(keysUrl.includes(tenantId));
+    }
+  });
+
+  it('takes the issuers and keys of another cloud, and each issuer for the tenant that it names', () => {
+    const issuer = `https://login.microsoftonline.us/${TENANT}/v2.0`;
+    const env = {
+      ...ENTRA,
+      ENTRA_ISSUERS: issuer,
+      ENTRA_JWKS_URL: 'https://login.microsoftonline.us/{tenant}/discovery/v2.0/keys',
+      ENTRA_AUDIENCES: 'https://cognitiveservices.azure.us/,api://mine',
+    };
+    assert.deepEqual(readConfig(env).entra?.trust, {
+      issuers: [
+        { issuer, tenantId: TENANT, keysUrl: `https://login.microsoftonline.us/${TENANT}/discovery/v2.0/keys` },
+      ],
+      audiences: ['https://cognitiveservices.azure.us', 'api://mine'],
+    });
+    assert.deepEqual(blamed({ ...ENTRA, ENTRA_ISSUERS: issuer }), ['ENTRA_JWKS_URL']);
+    const foreign = `https://login.microsoftonline.us/${OTHER_TENANT}/v2.0`;
+    assert.deepEqual(blamed({ ...env, ENTRA_ISSUERS: `${issuer},${foreign}` }), ['ENTRA_ISSUERS']);
+  });
+
+  it('takes keys over https, and over http from this machine alone', () => {
+    for (const url of ['https://keys.example/{tenant}', 'http://127.0.0.1:9/keys', 'http://localhost/keys']) {
+      assert.deepEqual(blamed({ ...ENTRA, ENTRA_JWKS_URL: url }), [], url);
+    }
+    for (const url of [
+      'http://keys.example/',
+      'http://127.0.0.1.nip.io/',
+      'ftp://keys.example/',
+      'file:///keys',
+      'data:application/json,{}',
+      'https://user:password@keys.example/',
+      'keys.example',
+    ]) {
+      assert.deepEqual(blamed({ ...ENTRA, ENTRA_JWKS_URL: url }), ['ENTRA_JWKS_URL'], url);
+    }
+  });
+
+  it('knows allowed clients and operators by their ids, with a name or without', () => {
+    const { entra } = readConfig({
+      ...ENTRA,
+      ENTRA_ALLOWED_CLIENTS: `chat-app=${APP.toUpperCase()}, ${PERSON}`,
+      ENTRA_ALLOWED_OPERATORS: `alice=${PERSON}`,
+    });
+    assert.deepEqual(
+      [...(entra?.allowedClients ?? [])],
+      [
+        [APP, 'chat-app'],
+        [PERSON, PERSON],
+      ],
+    );
+    assert.deepEqual([...(entra?.allowedOperators ?? [])], [[PERSON, 'alice']]);
+  });
+
+  it('refuses lists that are none', () => {
+    for (const [name, ...values] of [
+      ['ENTRA_TENANT_ID', 'common', 'organizations', TENANT.slice(1), `${TENANT} ${TENANT}`, ','],
+      ['ENTRA_AUDIENCES', ',', 'https://a b'],
+      ['ENTRA_ALLOWED_CLIENTS', 'chat-app', 'chat-app=x', `=${APP}`, `${APP},${APP}`, `a b=${APP}`, `${APP},`],
+      ['ENTRA_ALLOWED_OPERATORS', 'alice', `alice=${PERSON},bob=${PERSON}`],
+      ['ENTRA_ISSUERS', `http://login.microsoftonline.com/${TENANT}/`, TENANT],
+    ] as const) {
+      for (const value of values) {
+        const extra = name === 'ENTRA_ISSUERS' ? { ENTRA_JWKS_URL: 'https://keys.example' } : {};
+        assert.deepEqual(blamed({ ...ENTRA, ...extra, [name]: value }), [name], `${name}=${value}`);
+      }
+    }
+  });
+
+  it('refuses what belongs to tokens where no tenant is named', () => {
+    for (const [name, value] of [
+      ['ENTRA_AUDIENCES', 'api://mine'],
+      ['ENTRA_ALLOWED_CLIENTS', APP],
+      ['ENTRA_ALLOWED_OPERATORS', APP],
+      ['ENTRA_JWKS_URL', 'https://keys.example'],
+    ] as const) {
+      assert.deepEqual(blamed({ ...LEAST, [name]: value }), [name]);
+    }
+  });
+
+  it('is a lock: strangers may be listened to, and nobody is anonymous beside it', () => {
+    assert.equal(readConfig({ ...ENTRA, HOST: '0.0.0.0' }).host, '0.0.0.0');
+    assert.deepEqual(blamed({ ...ENTRA, ALLOW_ANONYMOUS: 'true' }), ['ALLOW_ANONYMOUS']);
+    assert.deepEqual(blamed({ ...LEAST, CLIENT_API_KEYS: 'a=key', ALLOW_ANONYMOUS: 'true' }), ['ALLOW_ANONYMOUS']);
+  });
+});
+
+describe('config: one key opens one kind of door', () => {
+  it('refuses a key that is both', () => {
+    const env = { ...LEAST, BACKEND_1_APIKEY: 'backend-key', CLIENT_API_KEYS: 'a=client-key' };
+    assert.deepEqual(blamed({ ...env, OPERATOR_KEYS: 'o=client-key' }), ['OPERATOR_KEYS']);
+    assert.deepEqual(blamed({ ...env, OPERATOR_KEYS: 'o=backend-key' }), ['OPERATOR_KEYS']);
+    assert.deepEqual(blamed({ ...env, CLIENT_API_KEYS: 'a=backend-key' }), ['CLIENT_API_KEYS']);
+    assert.deepEqual(blamed({ ...env, CLIENT_API_KEYS: 'a=one,b=one' }), ['CLIENT_API_KEYS']);
+    assert.deepEqual(blamed({ ...env, OPERATOR_KEYS: 'o=operator-key' }), []);
+  });
+});
+
+describe('config: limits of clients', () => {
+  const KEYS: Env = { ...LEAST, CLIENT_API_KEYS: 'team-a=key1,team-b=key2' };
+
+  it('reads tokens, requests and concurrency, in any order and each for itself', () => {
+    const { clientLimits } = readConfig({
+      ...KEYS,
+      CLIENT_LIMITS: 'team-a=50000tpm:300rpm:20concurrent, team-b = 5concurrent : 7tpm ,*=100rpm',
+    });
+    assert.deepEqual(
+      [...clientLimits],
+      [
+        ['team-a', { tokensPerMinute: 50_000, requestsPerMinute: 300, concurrent: 20 }],
+        ['team-b', { tokensPerMinute: 7, concurrent: 5 }],
+        ['*', { requestsPerMinute: 100 }],
+      ],
+    );
+  });
+
+  it('refuses what is no limit', () => {
+    for (const limit of [
+      '',
+      '50000',
+      'tpm',
+      '0tpm',
+      '-1tpm',
+      '1.5rpm',
+      '1e3rpm',
+      '50k tpm',
+      '1tpm:1tpm',
+      '1tpm;2rpm',
+      '1tpm:',
+      '1TPM',
+      '1234567890123tpm',
+    ]) {
+      assert.deepEqual(blamed({ ...KEYS, CLIENT_LIMITS: `team-a=${limit}` }), ['CLIENT_LIMITS'], limit);
+    }
+    for (const list of ['team-a', 'team-a=1rpm,team-a=2rpm', 'a b=1rpm', '=1rpm', '**=1rpm']) {
+      assert.deepEqual(blamed({ ...KEYS, CLIENT_LIMITS: list }), ['CLIENT_LIMITS'], list);
+    }
+  });
+
+  it('refuses a limit for nobody: a name with a typing error would limit nobody, silently', () => {
+    const [mistake = ''] = mistakesOf({ ...KEYS, CLIENT_LIMITS: 'team-a=1rpm,taem-b=1rpm' });
+    assert.match(mistake, /^CLIENT_LIMITS: .*nobody has the name at place 2$/);
+    assert.deepEqual(blamed({ ...LEAST, CLIENT_LIMITS: 'team-a=1rpm' }), ['CLIENT_LIMITS']);
+    assert.deepEqual(blamed({ ...LEAST, CLIENT_LIMITS: 'anonymous=1rpm,*=1rpm' }), []);
+    assert.deepEqual(blamed({ ...KEYS, CLIENT_LIMITS: 'anonymous=1rpm' }), ['CLIENT_LIMITS']);
+  });
+
+  it('knows clients with tokens by their names on the list, or, without a list, by any id', () => {
+    assert.deepEqual(blamed({ ...ENTRA, CLIENT_LIMITS: `${APP}=1rpm` }), []);
+    assert.deepEqual(blamed({ ...ENTRA, CLIENT_LIMITS: `${APP.toUpperCase()}=1rpm` }), ['CLIENT_LIMITS']);
+    const listed = { ...ENTRA, ENTRA_ALLOWED_CLIENTS: `chat-app=${APP},${PERSON}` };
+    assert.deepEqual(blamed({ ...listed, CLIENT_LIMITS: `chat-app=1rpm,${PERSON}=1rpm` }), []);
+    assert.deepEqual(blamed({ ...listed, CLIENT_LIMITS: `${APP}=1rpm` }), ['CLIENT_LIMITS']);
+  });
+});
+
 describe('config: one error for everything', () => {
   it('lists every mistake at once', () => {
     const env = {
