@@ -16,6 +16,8 @@ const BYTES_PER_TOKEN = 4;
 const LONGEST_WORD = 512;
 /** About what an image or a page costs. */
 const TOKENS_PER_BLOB = 1000;
+/** No request comes to more, whatever maximum it names. */
+const LARGEST_ESTIMATE = 1_000_000_000;
 /** A completion of which nothing is known. */
 const USUAL_COMPLETION = 500;
 const MOST_REMEMBERED = 1000;
@@ -56,7 +58,8 @@ export function createTokenEstimator(): TokenEstimator {
   const means = new Map<string, number>();
   return {
     estimate(deployment, { promptTokens, mostCompletionTokens }) {
-      return promptTokens + (mostCompletionTokens ?? Math.ceil(means.get(deployment) ?? USUAL_COMPLETION));
+      const completion = mostCompletionTokens ?? Math.ceil(means.get(deployment) ?? USUAL_COMPLETION);
+      return Math.min(promptTokens + completion, LARGEST_ESTIMATE);
     },
     learn(deployment, { completionTokens }) {
       const mean = means.get(deployment) ?? completionTokens;

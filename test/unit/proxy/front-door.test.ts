@@ -587,3 +587,63 @@ describe('front door: the operation as a label', () => {
     assert.ok(labels.size <= 40, `${labels.size} labels`);
   });
 });
+
+describe('front door: what a request says of its cost', () => {
+  const PROMPT = { messages: [{ role: 'user', content: 'Say hello.' }] };
+  const CHAT = '/v1/chat/completions';
+
+  /** Of the completion, by a request with these members. */
+  function most(members: object, path = CHAT): number | undefined {
+    return asked(path, { ...PROMPT, ...members }).cost()?.mostCompletionTokens;
+  }
+
+  it('is the most that it names for its completion, in the words of each API', () => {
+    assert.equal(most({ max_tokens: 300 }), 300);
+    assert.equal(most({ max_completion_tokens: 300 }), 300);
+    assert.equal(most({ max_output_tokens: 300 }), 300);
+    assert.equal(most({ max_tokens: 100, max_completion_tokens: 300 }), 300);
+    assert.equal(asked('/openai/deployments/gpt/chat/completions', { max_tokens: 7 }).cost()?.mostCompletionTokens, 7);
+  });
+
+  it('is so for each of several completions', () => {
+    assert.equal(most({ max_tokens: 100, n: 3 }), 300);
+    assert.equal(most({ max_tokens: 100, best_of: 5, n: 3 }), 500);
+    assert.equal(most({ n: 3 }), undefined);
+  });
+
+  it('names no maximum with what is no count', () => {
+    for (const value of [null, '300', 1.5, -1, 0, 1e30, true, [300], { value: 300 }]) {
+      assert.equal(most({ max_tokens: value }), undefined, JSON.stringify(value));
+    }
+    assert.equal(most({ max_tokens: 300, n: 'many' }), 300);
+  });
+
+  it('counts the text of the whole body for its prompt', () => {
+    const body = JSON.stringify(PROMPT);
+    assert.equal(asked(CHAT, body).cost()?.promptTokens, Math.ceil(body.length / 4));
+  });
+
+  it('has no completion where none is made', () => {
+    for (const path of ['/v1/embeddings', '/v1/moderations', '/v1/responses/input_tokens']) {
+      assert.equal(most({ max_tokens: 300 }, path), 0, path);
+    }
+  });
+
+  it('is nothing for uploads, and for what makes files and batches', () => {
+    const free = { promptTokens: 0, mostCompletionTokens: 0 };
+    assert.deepEqual(asked('/v1/batches', { input_file_id: 'file-1', max_tokens: 5 }).cost(), free);
+    const form = '--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nwhisper\r\n--b--\r\n';
+    assert.deepEqual(asked('/v1/audio/transcriptions', form, 'multipart/form-data; boundary=b').cost(), free);
+    assert.deepEqual(asked(CHAT, 'not JSON').cost(), free);
+  });
+
+  it('is not there without a body, and stays when the body has been freed', () => {
+    assert.equal(asked('/v1/models', NO_BODY, '', 'GET').cost(), undefined);
+    const body = { bytes: Buffer.from('{"max_tokens":5}') };
+    const request = understand(routeOf(CHAT), 'POST', JSON_TYPE, body);
+    const before = request.cost();
+    body.bytes = NO_BODY;
+    assert.deepEqual(request.cost(), before);
+    assert.deepEqual(before, { promptTokens: 4, mostCompletionTokens: 5 });
+  });
+});

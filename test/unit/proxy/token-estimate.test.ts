@@ -36,6 +36,11 @@ describe('token estimate: the completion', () => {
     assert.equal(createTokenEstimator().estimate('gpt', { promptTokens: 10, mostCompletionTokens: 0 }), 10);
   });
 
+  it('is bounded, whatever a request allows', () => {
+    const mostCompletionTokens = 999_999_999 * 999_999_999;
+    assert.equal(createTokenEstimator().estimate('gpt', { promptTokens: 10, mostCompletionTokens }), 1_000_000_000);
+  });
+
   it('is 500 where nothing is known, then what requests of that deployment came to, the latest for a tenth', () => {
     const estimator = createTokenEstimator();
     const unbounded = { promptTokens: 0 };
