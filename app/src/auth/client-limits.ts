@@ -4,7 +4,7 @@
  *
  * Tokens are charged by an estimate when a request is known, and corrected by what it came to when it ends. A request
  * is let in while anything of the minute is left, so that a large one is never locked out; what is over is not lent to
- * the next minute. A request that is refused uses nothing.
+ * the next minute. A request that is refused for its client's limits uses nothing.
  */
 import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible';
 import { EVERYBODY_ELSE, type ClientLimit, type ClientLimits } from './limit.ts';
@@ -89,7 +89,7 @@ class Counter {
     const counted = await this.requests.penalty(client, 1);
     const requests = leftOf(requestsPerMinute, counted);
     if (counted.consumedPoints <= requestsPerMinute) return this.passFor(client, { requests });
-    await this.requests.reward(client, 1);
+    await takeBack(this.requests, client, 1);
     this.release(client);
     return reached(client, 'requests', requestsPerMinute, requests.resetMs, { requests });
   }
@@ -110,7 +110,11 @@ class Counter {
         minuteEndsAt = this.wallClockMs() + left.resetMs;
         return undefined;
       }
-      await this.takeBack(client, tokens);
+      await takeBack(this.tokens, client, tokens);
+      if (shown.requests !== undefined) {
+        await takeBack(this.requests, client, 1);
+        shown = { ...shown, requests: { ...shown.requests, remaining: shown.requests.remaining + 1 } };
+      }
       return reached(client, 'tokens', tokensPerMinute, left.resetMs, shown);
     };
 
@@ -119,7 +123,9 @@ class Counter {
       if (tokens === undefined || tokensPerMinute === undefined) return;
       if (tokens > charged) await this.tokens.penalty(client, tokens - charged);
       // What was charged to a minute that is over cannot be given back.
-      else if (tokens < charged && this.wallClockMs() < minuteEndsAt) await this.takeBack(client, charged - tokens);
+      else if (tokens < charged && this.wallClockMs() < minuteEndsAt) {
+        await takeBack(this.tokens, client, charged - tokens);
+      }
     };
 
     return {
@@ -133,17 +139,17 @@ class Counter {
     };
   }
 
-  /** A minute that ended in between must not begin with a gift. */
-  private async takeBack(client: string, tokens: number): Promise<void> {
-    const counted = await this.tokens.reward(client, tokens);
-    if (counted.consumedPoints < 0) await this.tokens.delete(client);
-  }
-
   private release(client: string): void {
     const left = (this.underWay.get(client) ?? 1) - 1;
     if (left > 0) this.underWay.set(client, left);
     else this.underWay.delete(client);
   }
+}
+
+/** A minute that ended in between must not begin with a gift. */
+async function takeBack(limiter: RateLimiterMemory, client: string, points: number): Promise<void> {
+  const counted = await limiter.reward(client, points);
+  if (counted.consumedPoints < 0) await limiter.delete(client);
 }
 
 function leftOf(limit: number, { consumedPoints, msBeforeNext }: RateLimiterRes): Left {

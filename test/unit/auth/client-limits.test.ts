@@ -169,15 +169,18 @@ describe('client limits', () => {
       assert.equal(await remaining(limiter), 60);
     });
 
-    it('takes nothing for a request that was refused', async () => {
-      const limiter = limiterFor({ a: { tokensPerMinute: 100 } });
+    it('takes nothing for a request that was refused, nor counts it among the requests', async () => {
+      const limiter = limiterFor({ a: { tokensPerMinute: 100, requestsPerMinute: 2 } });
       const first = await enter(limiter);
       await first.charge(100);
       const refused = await enter(limiter);
-      assert.equal((await refused.charge(500))?.what, 'tokens');
+      const reached = await refused.charge(500);
+      assert.equal(reached?.what, 'tokens');
+      assert.equal(reached?.shown.requests?.remaining, 1);
       await refused.leave(0);
       await first.leave(50);
       assert.equal(await remaining(limiter), 50);
+      assert.equal((await refusal(limiter)).what, 'requests');
     });
 
     it('gives nothing back into another minute, and takes there what was too much', async () => {
