@@ -43,6 +43,9 @@ export interface Edges {
   readonly withProcessMetrics?: boolean;
 }
 
+/** A key that was withdrawn must not be found out at the first request after a quiet night. */
+const WARM_EVERY_MS = 10 * 60_000;
+
 export interface Balancer {
   readonly server: Server;
   readonly connections: Connections;
@@ -87,6 +90,7 @@ export function compose(config: Config, edges: Edges): Balancer {
   const active = new Set<AbortController>();
   const drain = createDrain(active);
   let isListening = false;
+  let warming: NodeJS.Timeout | undefined;
 
   const proxy = createProxyHandler({
     pool,
@@ -144,8 +148,12 @@ export function compose(config: Config, edges: Edges): Balancer {
     setReady() {
       isListening = true;
       entra?.warm();
+      warming = setInterval(() => entra?.warm(), WARM_EVERY_MS).unref();
     },
-    close,
+    close() {
+      clearInterval(warming);
+      close();
+    },
   };
 }
 

@@ -74,11 +74,12 @@ function identifiedBy(verdict: Awaited<ReturnType<VerifyToken>>, allowed: Allowe
   if (verdict.kind === 'refused') return { kind: 'token', problem: verdict.problem };
   const { identity } = verdict;
   if (allowed === undefined) return { kind: 'client', name: nameOf(identity) };
-  const name = allowed.get(identity.applicationId ?? '') ?? allowed.get(identity.objectId ?? '');
+  // One person or identity says more than the application that several of them use.
+  const name = allowed.get(identity.objectId ?? '') ?? allowed.get(identity.applicationId);
   return name === undefined ? { kind: 'not-allowed', name: nameOf(identity) } : { kind: 'client', name };
 }
 
 /** People share an application (the Azure CLI, say), so they go by their own id. */
 function nameOf({ applicationId, objectId, isPerson }: EntraIdentity): string {
-  return (isPerson ? (objectId ?? applicationId) : (applicationId ?? objectId)) ?? '';
+  return isPerson ? (objectId ?? applicationId) : applicationId;
 }

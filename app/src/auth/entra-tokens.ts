@@ -3,8 +3,8 @@
  * The algorithm and the keys are ours to choose: RS256, and what the trusted issuer publishes at an address from the
  * settings. Nothing that a token says about its own keys (jku, jwk, x5c, x5u) is looked at.
  */
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import {
-  createLocalJWKSet,
   decodeJwt,
   decodeProtectedHeader,
   errors,
@@ -30,9 +30,9 @@ export interface EntraTrust {
   readonly audiences: readonly string[];
 }
 
-/** Whom the token was given to. Ids are in lower case; at least one is there. */
+/** Whom the token was given to. Ids are in lower case. */
 export interface EntraIdentity {
-  readonly applicationId?: string;
+  readonly applicationId: string;
   readonly objectId?: string;
   /** Somebody who signed in, through an application; else it is the application's own token. */
   readonly isPerson: boolean;
@@ -55,7 +55,7 @@ export type VerifyToken = (token: string) => Verdict | Promise<Verdict>;
 
 export interface EntraTokens {
   readonly verify: VerifyToken;
-  /** Fetches the keys before anybody needs them. */
+  /** Fetches the keys before anybody needs them, and anew when they are due: now and then, where nobody calls for hours. */
   warm(): void;
 }
 
@@ -67,20 +67,23 @@ export interface EntraTokensParts {
   /** Milliseconds since the epoch. */
   readonly wallClockMs: () => number;
   readonly onKeysChange: (url: string, change: Parameters<SigningKeysParts<unknown>['onChange']>[0]) => void;
+  /** Tokens that were accepted; each is some 300 bytes here. */
+  readonly mostRemembered?: number;
 }
 
 /** Clocks of two machines differ by less. */
 const SKEW_S = 60;
-/** Of tokens that were accepted: each is some 300 bytes here. */
-const MOST_REMEMBERED = 10_000;
 const LONGEST_KEY_ID = 256;
 const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-interface KeySet {
-  readonly getKey: ReturnType<typeof createLocalJWKSet>;
-  /** Key id → the issuer that the document gives it to, or none. */
-  readonly issuers: ReadonlyMap<string, string | undefined>;
+interface PublishedKey {
+  readonly key: KeyObject;
+  /** Whom the document gives it to, if it says. */
+  readonly issuer: string | undefined;
 }
+
+/** By key id. */
+type KeySet = ReadonlyMap<string, PublishedKey>;
 
 interface Remembered {
   readonly verdict: Verdict;
@@ -91,8 +94,8 @@ interface Remembered {
   readonly source: SigningKeys<KeySet>;
 }
 
-export function createEntraTokens({ trust, fetchDocument, onKeysChange, ...clocks }: EntraTokensParts): EntraTokens {
-  const { clock, wallClockMs } = clocks;
+export function createEntraTokens(parts: EntraTokensParts): EntraTokens {
+  const { trust, fetchDocument, clock, wallClockMs, onKeysChange, mostRemembered = 10_000 } = parts;
   const sources = new Map<string, SigningKeys<KeySet>>();
   for (const { keysUrl } of trust.issuers) {
     if (sources.has(keysUrl)) continue;
@@ -138,8 +141,11 @@ export function createEntraTokens({ trust, fetchDocument, onKeysChange, ...clock
     const source = sources.get(trusted?.keysUrl ?? '');
     if (trusted === undefined || source === undefined) return refused(wrongIssuer(iss));
     const keys = await keysWith(source, kid);
-    if (keys === undefined || !isKeyOf(keys.issuers.get(kid), trusted.tenantId)) throw new errors.JWKSNoMatchingKey();
-    const { payload } = await jwtVerify(token, keys.getKey, {
+    const published = keys?.get(kid);
+    if (keys === undefined || published === undefined || !isKeyOf(published, trusted.tenantId)) {
+      throw new errors.JWKSNoMatchingKey();
+    }
+    const { payload } = await jwtVerify(token, published.key, {
       algorithms: ['RS256'],
       issuer: trusted.issuer,
       audience,
@@ -159,7 +165,7 @@ export function createEntraTokens({ trust, fetchDocument, onKeysChange, ...clock
   }
 
   function remember(id: string, entry: Remembered): void {
-    if (remembered.size >= MOST_REMEMBERED) {
+    if (remembered.size >= mostRemembered) {
       const [oldest] = remembered.keys();
       if (oldest !== undefined) remembered.delete(oldest);
     }
@@ -187,12 +193,10 @@ export function createEntraTokens({ trust, fetchDocument, onKeysChange, ...clock
   };
 }
 
-/** The keys when this one is among them, after another look where it is published. */
+/** What is known; for a key that is not in it what is published now, or undefined when that was looked at just now. */
 async function keysWith(source: SigningKeys<KeySet>, kid: string): Promise<KeySet | undefined> {
   const keys = await source.get();
-  if (keys.issuers.has(kid)) return keys;
-  const renewed = await source.renewed();
-  return renewed?.issuers.has(kid) === true ? renewed : undefined;
+  return keys.has(kid) ? keys : source.renewed();
 }
 
 /** jose has no error of its own for a header that is none. */
@@ -205,17 +209,18 @@ function headerOf(token: string): ProtectedHeaderParameters {
 }
 
 /** The document may say which issuer a key belongs to; `{tenantid}` stands for every tenant. */
-function isKeyOf(keyIssuer: string | undefined, tenantId: string): boolean {
-  if (keyIssuer === undefined || keyIssuer.includes('{tenantid}')) return true;
-  return keyIssuer.toLowerCase().includes(tenantId);
+function isKeyOf({ issuer }: PublishedKey, tenantId: string): boolean {
+  if (issuer === undefined || issuer.includes('{tenantid}')) return true;
+  return issuer.toLowerCase().includes(tenantId);
 }
 
+/** Every access token names the application that asked for it. An ID token does not, and must open nothing. */
 function identityOf(payload: JWTPayload): EntraIdentity | undefined {
   const applicationId = guidOf(payload['azp']) ?? guidOf(payload['appid']);
   const objectId = guidOf(payload['oid']);
-  if (applicationId === undefined && objectId === undefined) return undefined;
+  if (applicationId === undefined) return undefined;
   return {
-    ...(applicationId === undefined ? {} : { applicationId }),
+    applicationId,
     ...(objectId === undefined ? {} : { objectId }),
     isPerson: typeof payload['scp'] === 'string' && payload['idtyp'] !== 'app',
   };
@@ -261,26 +266,31 @@ function keySetOf(document: string): KeySet {
   const parsed: unknown = JSON.parse(document);
   const published = isRecord(parsed) ? parsed['keys'] : undefined;
   if (!Array.isArray(published)) throw new Error('its answer is no key document');
-  const keys = new Map<string, { readonly kty: 'RSA'; readonly kid: string; readonly n: string; readonly e: string }>();
-  const issuers = new Map<string, string | undefined>();
-  for (const key of published) {
-    if (!isRecord(key)) continue;
-    const { kty, kid, use, alg, n, e, d, issuer } = key;
-    if (kty !== 'RSA' || typeof kid !== 'string' || typeof n !== 'string' || typeof e !== 'string') continue;
-    const isForSigning = (use === undefined || use === 'sig') && (alg === undefined || alg === 'RS256');
-    // A private key that is published is anybody's.
-    if (!isForSigning || d !== undefined || !isLongEnough(n)) continue;
-    keys.set(kid, { kty, kid, n, e });
-    issuers.set(kid, typeof issuer === 'string' ? issuer : undefined);
+  const keys = new Map<string, PublishedKey>();
+  for (const jwk of published) {
+    if (!isRecord(jwk)) continue;
+    const { kid, issuer } = jwk;
+    const key = signingKeyOf(jwk);
+    if (key === undefined || typeof kid !== 'string') continue;
+    keys.set(kid, { key, issuer: typeof issuer === 'string' ? issuer : undefined });
   }
   if (keys.size === 0) throw new Error('its answer has no RSA signing key');
-  return { getKey: createLocalJWKSet({ keys: [...keys.values()] }), issuers };
+  return keys;
 }
 
-function isLongEnough(modulus: string): boolean {
-  const bytes = Buffer.from(modulus, 'base64url');
-  return bytes.length > 256 || (bytes.length === 256 && (bytes[0] ?? 0) >= 0x80);
+function signingKeyOf(jwk: Readonly<Record<string, unknown>>): KeyObject | undefined {
+  const { kty, use, alg, n, e } = jwk;
+  const isForSigning = (use === undefined || use === 'sig') && (alg === undefined || alg === 'RS256');
+  if (kty !== 'RSA' || !isForSigning || typeof n !== 'string' || typeof e !== 'string') return undefined;
+  // A private key that is published is anybody's.
+  if (PRIVATE_PARTS.some((name) => name in jwk)) return undefined;
+  const key = createPublicKey({ key: { kty, n, e }, format: 'jwk' });
+  // The length is of the number, not of its text, and with the exponent 1 everybody could sign.
+  const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
+  return modulusLength >= 2048 && publicExponent >= 3n ? key : undefined;
 }
+
+const PRIVATE_PARTS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth'];
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null;

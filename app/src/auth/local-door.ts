@@ -12,9 +12,13 @@ export function isLocal(headers: IncomingHttpHeaders): boolean {
   const { host = '', origin, 'sec-fetch-site': site } = headers;
   if (!isLoopback(withoutPort(host))) return false;
   if (FORWARDING.some((name) => headers[name] !== undefined)) return false;
-  if (origin !== undefined && !isLocalOrigin(origin)) return false;
-  return site === undefined || site === 'same-origin' || site === 'none';
+  // An app under development is a page of this machine too, under another port or name of it.
+  if (origin !== undefined) return isLocalOrigin(origin);
+  return site === undefined || SITES.has(site);
 }
+
+/** Links and images have no Origin. The site of a loopback name is that name, whatever the port; `none` is the address bar. */
+const SITES: ReadonlySet<unknown> = new Set(['same-origin', 'same-site', 'none']);
 
 /** What proxies and tunnels add; a program that calls by itself has no reason to. */
 const FORWARDING = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip'];

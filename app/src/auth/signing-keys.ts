@@ -35,12 +35,13 @@ export interface SigningKeysParts<Keys> {
 }
 
 export interface SigningKeys<Keys> {
-  /** What is known now; the same object until the published keys change. */
-  readonly known: Keys | undefined;
-  /** @throws {KeysUnavailableError} when none are known and none can be had */
+  /**
+   * What is known; the same object until the published keys change.
+   * @throws {KeysUnavailableError} when none are known and none can be had
+   */
   get(): Keys | Promise<Keys>;
   /**
-   * For a key that `known` lacks: what is published now, or undefined when that was looked at a moment ago.
+   * For a key that is not known: what is published now, or undefined when that was looked at a moment ago.
    * @throws {KeysUnavailableError} when nobody can say
    */
   renewed(): Promise<Keys | undefined>;
@@ -64,7 +65,7 @@ export function createSigningKeys<Keys>(parts: SigningKeysParts<Keys>): SigningK
   }
 
   async function renewed(): Promise<Keys | undefined> {
-    if (pending === undefined && failures === 0 && clock() - fetchedAt < AT_MOST_EVERY_MS) return undefined;
+    if (clock() - fetchedAt < AT_MOST_EVERY_MS) return undefined;
     return fetchOnce();
   }
 
@@ -94,11 +95,5 @@ export function createSigningKeys<Keys>(parts: SigningKeysParts<Keys>): SigningK
     }
   }
 
-  return {
-    get known() {
-      return known;
-    },
-    get,
-    renewed,
-  };
+  return { get, renewed };
 }

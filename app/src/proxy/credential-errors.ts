@@ -85,11 +85,7 @@ function tokenError(problem: TokenProblem): ProxyError {
     case 'issuer':
       return invalid('token_wrong_tenant', issuerAdvice(problem.sent, problem.expected));
     case 'audience':
-      return invalid(
-        'token_wrong_audience',
-        `It is for the audience ${printable(problem.sent)}; accepted is ${problem.expected.join(' or ')}. Get one with ` +
-          `the scope ${problem.expected[0] ?? ''}/.default.`,
-      );
+      return invalid('token_wrong_audience', audienceAdvice(problem.sent, problem.expected));
     case 'expired':
       return invalid(
         'token_expired',
@@ -114,6 +110,13 @@ function tokenError(problem: TokenProblem): ProxyError {
 
 function invalid(code: ProxyError['code'], what: string): ProxyError {
   return { code, message: `The token is not accepted. ${what}`, headers: INVALID_TOKEN };
+}
+
+function audienceAdvice(sent: string, expected: readonly string[]): string {
+  return (
+    `It is for ${sent === '' ? 'no audience' : `the audience ${printable(sent)}`}; accepted is ` +
+    `${expected.join(' or ')}. Get one with the scope ${expected[0] ?? ''}/.default.`
+  );
 }
 
 /** The tenant may be right and the issuer's form not: another cloud, or a host of somebody else's with our tenant in it. */

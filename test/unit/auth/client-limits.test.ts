@@ -71,7 +71,7 @@ describe('client limits', () => {
 
     it('is not fooled by requests that come together', async () => {
       const limiter = limiterFor({ a: { requestsPerMinute: 3 } });
-      const entered = await Promise.all(Array.from({ length: 10 }, () => limiter.enter('a')));
+      const entered = await Promise.all(Array.from({ length: 10 }, async () => limiter.enter('a')));
       assert.equal(entered.filter((one) => one?.kind === 'pass').length, 3);
     });
   });

@@ -28,6 +28,11 @@ const PROBLEMS: readonly (readonly [problem: TokenProblem, code: ErrorCode, says
     'token_wrong_tenant',
     /of the issuer https:\/\/login\.microsoftonline\.us\/.*, which is not one.*ENTRA_ISSUERS and ENTRA_JWKS_URL/,
   ],
+  [
+    issuer(`https://x\r\n\u001b[31m/${TENANT}/`),
+    'token_wrong_tenant',
+    /of the issuer https:\/\/x\?\?\?\[31m\/.*, which is not one/,
+  ],
   [issuer(''), 'token_wrong_tenant', /It is of no issuer; accepted are/],
   [issuer('https://accounts.example'), 'token_wrong_tenant', /of the issuer https:\/\/accounts\.example; accepted are/],
   [issuer(HOSTILE), 'token_wrong_tenant', /of the issuer https:\/\/sts\.windows\.net\/\?\?x: y\?\[31m\?\?\?\?\?\?\/;/],
