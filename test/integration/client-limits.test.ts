@@ -194,6 +194,16 @@ describe('client limits, over sockets', () => {
       assert.ok(spent > prompt && spent < prompt + 50, `${spent} spent, ${prompt} of the prompt`);
     });
 
+    it('a stream that broke before its first word: its prompt', async () => {
+      const body = chat({ stream: true, max_tokens: 9000 });
+      const { spent, received } = await spentBy(() => {
+        running.resources[0]?.script({ kind: 'reset-mid-stream', afterChunks: 1 });
+        return ask({ body });
+      });
+      assert.match(received.body.toString(), /stream_broken/);
+      assert.equal(spent, Math.ceil(body.length / 4));
+    });
+
     it('a caller who left: its prompt, which a backend has read', async () => {
       const body = chat({ max_tokens: 9000 });
       const gone = new AbortController();

@@ -57,6 +57,8 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       if (!res.writableFinished) caller.abort();
     };
     res.on('close', onClose);
+    // It may have closed while the door waited for something else.
+    if (req.socket.destroyed) caller.abort();
     deps.active.add(caller);
     const call: Call = {
       ...entered,
@@ -209,7 +211,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     end(call, lease, withUsage(outcome, usage));
     const trace = course.trace(backend, status);
     const ending = { ending: endingOf(outcome), status, backend, trace, ...(usage === undefined ? {} : { usage }) };
-    return tap === undefined || tap.textBytes === 0 ? ending : { ...ending, textBytes: tap.textBytes };
+    return tap?.textBytes === undefined ? ending : { ...ending, textBytes: tap.textBytes };
   }
 
   /** A creation of which nobody knows whether it was carried out: the client must not repeat it by itself. */

@@ -28,8 +28,8 @@ export interface UsageTap {
   take(bytes: Buffer, isWhole: boolean): void;
   /** What the backend counted, as far as it said so by now. */
   usage(): Usage | undefined;
-  /** Bytes of text that a stream gave by now; 0 for other bodies. */
-  readonly textBytes: number;
+  /** Bytes of text that a stream gave by now; undefined for other bodies. */
+  readonly textBytes: number | undefined;
 }
 
 /** Undefined for an answer that has no usage: audio, files, whatever is compressed. */
@@ -83,7 +83,7 @@ class EventTap implements UsageTap {
 
 /** Of a whole body its outermost `usage`. Of one that is too long to be held, one near its end. */
 class BodyTap implements UsageTap {
-  readonly textBytes = 0;
+  readonly textBytes = undefined;
   private held: Buffer[] = [];
   private heldBytes = 0;
   private isCut = false;

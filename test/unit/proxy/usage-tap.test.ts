@@ -164,7 +164,8 @@ describe('usage tap: event streams', () => {
       tap.take(Buffer.concat([event(data), event(data)]), true);
       assert.equal(tap.textBytes, 15, JSON.stringify(data));
     }
-    assert.equal(bodyTap().textBytes, 0);
+    assert.equal(eventTap().textBytes, 0);
+    assert.equal(bodyTap().textBytes, undefined);
   });
 
   it('follows whatever comes without an error', () => {
