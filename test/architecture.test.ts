@@ -26,10 +26,11 @@ const ARROWS: Readonly<Record<string, Readonly<Record<string, 'value' | 'type'>>
   config: { auth: 'value', balancer: 'type', loopback: 'value', settings: 'value' },
   settings: { auth: 'value', loopback: 'value' },
   loopback: {},
+  'ascii-json': {},
   // Errors look alike everywhere: ops sends them with proxy/reply.ts (held below).
   ops: { auth: 'value', balancer: 'type', proxy: 'value', telemetry: 'value' },
-  proxy: { auth: 'value', balancer: 'value', telemetry: 'type' },
-  telemetry: { balancer: 'type' },
+  proxy: { 'ascii-json': 'value', auth: 'value', balancer: 'value', telemetry: 'type' },
+  telemetry: { 'ascii-json': 'value', balancer: 'type' },
   auth: { balancer: 'type', loopback: 'value' },
   balancer: {},
 };

@@ -17,9 +17,12 @@ process.stderr.on('error', () => undefined);
 const config = readSettings();
 const lines = gather((text) => void process.stdout.write(text), 20);
 const log = createLog(config.logFormat, lines.write, () => new Date());
-const observe = damp(log, () => performance.now());
-process.on('exit', lines.flush);
-await run(config, observe);
+const door = damp(log, () => performance.now());
+process.on('exit', () => {
+  door.flush();
+  lines.flush();
+});
+await run(config, door.observe);
 
 function readSettings(): Config {
   try {

@@ -8,6 +8,7 @@
  */
 import { findMembers, isTrue, splice, textOf, type MemberRange } from './json-members.ts';
 import { boundaryOf, findFields } from './multipart.ts';
+import { withoutCredentials } from './query.ts';
 import { promptTokensOf, type Cost } from './token-estimate.ts';
 
 /** The path, read. `operation` is free text from the caller; see `operationLabel` for one that is not. */
@@ -17,7 +18,7 @@ export interface Route {
   readonly operation: string;
   /** From the legacy path; the others say it in the body. */
   readonly pathDeployment?: string;
-  /** The upstream path for a deployment name; the name matters for the legacy form only. With the query string. */
+  /** The upstream path for a deployment name; the name matters for the legacy form only. With the query, less credentials. */
   readonly upstreamPath: (deployment: string) => string;
 }
 
@@ -105,7 +106,7 @@ const MEMBERS: ReadonlySet<string> = new Set(['model', 'stream', 'background', .
 export function route(target: string): Routed {
   if (!/^(?:\/|https?:\/\/)/i.test(target)) return { kind: 'unknown' };
   const cut = target.indexOf('?');
-  const query = cut === -1 ? '' : target.slice(cut);
+  const query = cut === -1 ? '' : withoutCredentials(target.slice(cut));
   const segments = segmentsOf(pathOf(target));
   if (segments === undefined) return { kind: 'invalid' };
   const [first, second, third, ...rest] = segments;

@@ -197,7 +197,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     call.body.free();
     pool.observe(lease, { kind: 'first-content' }, clock());
     pool.conclude(course.failed500(), status < 400, clock());
-    const tap = createUsageTap(header);
+    const tap = createUsageTap(header, call.pass?.countsTokens === true);
     const relayed: Relayed = {
       status,
       rawHeaders,

@@ -96,7 +96,7 @@ function skipBlanks(json: Buffer, from: number): number {
 }
 
 /** One past the closing quote of the string that opens at `open`; -1 when it does not close. */
-export function stringEnd(json: Buffer, open: number): number {
+function stringEnd(json: Buffer, open: number): number {
   let from = open + 1;
   for (;;) {
     const quote = json.indexOf(QUOTE, from);

@@ -1,5 +1,6 @@
 /** Answers of our own: errors in Azure's shape, and small JSON documents. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { asciiJson } from '../ascii-json.ts';
 import { ERROR_CODES, errorBody, type ProxyError } from './proxy-error.ts';
 
 /**
@@ -41,7 +42,7 @@ export function sendErrorUnread(req: IncomingMessage, res: ServerResponse, error
 }
 
 export function sendJson(res: ServerResponse, status: number, value: unknown): void {
-  sendText(res, status, 'application/json', `${JSON.stringify(value, undefined, 2)}\n`);
+  sendText(res, status, 'application/json', `${asciiJson(value, 2)}\n`);
 }
 
 export function sendText(res: ServerResponse, status: number, contentType: string, text: string): void {

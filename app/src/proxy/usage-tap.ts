@@ -3,7 +3,7 @@
  * text there was. It looks and never changes a byte; memory is bounded, and an answer that it cannot follow has no usage.
  */
 import type { Usage } from '../balancer/outcome.ts';
-import { findMembers, stringEnd, type MemberRange } from './json-members.ts';
+import { findMembers, type MemberRange } from './json-members.ts';
 import { isEventStream } from './sse.ts';
 
 /** Longer events, and ends of whole bodies longer than this, are not looked into. */
@@ -12,13 +12,11 @@ const LONGEST_USAGE = 8192;
 const NOTHING = Buffer.alloc(0);
 const NONE: readonly MemberRange[] = [];
 
-const LF = 0x0a;
-const COLON = 0x3a;
 const OPEN_BRACE = 0x7b;
-const USAGE = Buffer.from('"usage"');
-const DATA = Buffer.from('data:');
+const USAGE = '"usage"';
+const DATA = 'data:';
 /** Where streams put the text of a completion: chat, tool calls, responses, legacy completions. */
-const TEXTS = ['"content":"', '"arguments":"', '"delta":"', '"text":"'].map((text) => Buffer.from(text));
+const TEXTS = ['"content":"', '"arguments":"', '"delta":"', '"text":"'];
 const MEMBERS: ReadonlySet<string> = new Set(['usage', 'response']);
 const USAGE_ONLY: ReadonlySet<string> = new Set(['usage']);
 
@@ -28,23 +26,33 @@ export interface UsageTap {
   take(bytes: Buffer, isWhole: boolean): void;
   /** What the backend counted, as far as it said so by now. */
   usage(): Usage | undefined;
-  /** Bytes of text that a stream gave by now; undefined for other bodies. */
+  /** Bytes of text that a stream gave by now; undefined where it is not counted, and for other bodies. */
   readonly textBytes: number | undefined;
 }
 
-/** Undefined for an answer that has no usage: audio, files, whatever is compressed. */
-export function createUsageTap(header: (name: string) => string | undefined): UsageTap | undefined {
-  if (isEventStream(header)) return new EventTap();
+/**
+ * Undefined for an answer that has no usage: audio, files, whatever is compressed.
+ * @param countsText of streams, for whom it matters; it is most of the work
+ */
+export function createUsageTap(
+  header: (name: string) => string | undefined,
+  countsText: boolean,
+): UsageTap | undefined {
+  if (isEventStream(header)) return new EventTap(countsText);
   const isJson = /^application\/json\s*(?:;|$)/i.test(header('content-type') ?? '');
   return isJson && header('content-encoding') === undefined ? new BodyTap() : undefined;
 }
 
 /** Of events every one that has a usage; the last counts. */
 class EventTap implements UsageTap {
-  textBytes = 0;
+  textBytes: number | undefined;
   private found: Usage | undefined;
   private held: Buffer[] = [];
   private heldBytes = 0;
+
+  constructor(countsText: boolean) {
+    this.textBytes = countsText ? 0 : undefined;
+  }
 
   take(bytes: Buffer, isWhole: boolean): void {
     if (isWhole && this.heldBytes === 0) return this.read(bytes);
@@ -63,19 +71,23 @@ class EventTap implements UsageTap {
   }
 
   private read(events: Buffer): void {
-    for (const marker of TEXTS) this.textBytes += textAfter(events, marker);
+    // One character a byte: searching a string costs less than searching the bytes.
+    const text = events.toString('latin1');
+    if (this.textBytes !== undefined) {
+      for (const marker of TEXTS) this.textBytes += textAfter(text, marker);
+    }
     let from = 0;
     for (;;) {
-      const at = events.indexOf(USAGE, from);
+      const at = text.indexOf(USAGE, from);
       if (at === -1) return;
       from = at + USAGE.length;
       // Chunks before the last one say `"usage":null`.
-      if (!isObjectMember(events, from)) continue;
-      const start = events.lastIndexOf(LF, at) + 1;
-      const end = events.indexOf(LF, at);
+      if (!isObjectMember(text, from)) continue;
+      const start = text.lastIndexOf('\n', at) + 1;
+      const end = text.indexOf('\n', at);
       // Each line once, however often it says so.
-      from = end === -1 ? events.length : end;
-      if (!events.subarray(start, start + DATA.length).equals(DATA)) continue;
+      from = end === -1 ? text.length : end;
+      if (!text.startsWith(DATA, start)) continue;
       this.found = usageIn(events.subarray(start + DATA.length, from)) ?? this.found;
     }
   }
@@ -102,36 +114,45 @@ class BodyTap implements UsageTap {
     const body = Buffer.concat(this.held);
     if (!this.isCut) return usageIn(body);
     // A quote inside a text is escaped, so that this stands in none.
-    const at = body.lastIndexOf(USAGE);
-    if (at === -1 || !isObjectMember(body, at + USAGE.length)) return undefined;
+    const text = body.toString('latin1');
+    const at = text.lastIndexOf(USAGE);
+    if (at === -1 || !isObjectMember(text, at + USAGE.length)) return undefined;
     const rest = Buffer.concat([Buffer.from('{'), body.subarray(at)]);
     return usageIn(rest);
   }
 }
 
 /** Bytes of every string that follows this marker. */
-function textAfter(events: Buffer, marker: Buffer): number {
+function textAfter(text: string, marker: string): number {
   let bytes = 0;
-  for (let at = events.indexOf(marker); at !== -1;) {
+  for (let at = text.indexOf(marker); at !== -1;) {
     const start = at + marker.length;
-    const end = stringEnd(events, start - 1);
+    const end = closingQuote(text, start);
     if (end === -1) return bytes;
-    bytes += end - 1 - start;
-    at = events.indexOf(marker, end);
+    bytes += end - start;
+    at = text.indexOf(marker, end);
   }
   return bytes;
 }
 
-function isObjectMember(json: Buffer, from: number): boolean {
-  let at = skipBlanks(json, from);
-  if (json[at] !== COLON) return false;
-  at = skipBlanks(json, at + 1);
-  return json[at] === OPEN_BRACE;
+/** Where the string that begins here ends; -1 when it does not. */
+function closingQuote(text: string, start: number): number {
+  for (let quote = text.indexOf('"', start); quote !== -1; quote = text.indexOf('"', quote + 1)) {
+    let slashes = 0;
+    while (text[quote - 1 - slashes] === '\\' && quote - 1 - slashes >= start) slashes += 1;
+    if (slashes % 2 === 0) return quote;
+  }
+  return -1;
 }
 
-function skipBlanks(json: Buffer, from: number): number {
+function isObjectMember(text: string, from: number): boolean {
+  const colon = skipBlanks(text, from);
+  return text[colon] === ':' && text[skipBlanks(text, colon + 1)] === '{';
+}
+
+function skipBlanks(text: string, from: number): number {
   let at = from;
-  while (json[at] === 0x20) at += 1;
+  while (text[at] === ' ') at += 1;
   return at;
 }
 

@@ -7,13 +7,23 @@ import type { Observe, ProxyEvent } from './events.ts';
 const LINES_A_SECOND = 20;
 const SECOND_MS = 1000;
 
+export interface Damper {
+  readonly observe: Observe;
+  /** Tells what was kept back, now. */
+  readonly flush: () => void;
+}
+
 /** @param clock monotonic ms */
-export function damp(observe: Observe, clock: () => number): Observe {
+export function damp(observe: Observe, clock: () => number): Damper {
   let secondEndsAt = Number.NEGATIVE_INFINITY;
   let passed = 0;
   const kept = new Map<string, number>();
+  let timer: NodeJS.Timeout | undefined;
 
-  function tellRest(): void {
+  function flush(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    if (kept.size === 0) return;
     const all = [...kept].toSorted(([, a], [, b]) => b - a);
     kept.clear();
     const count = all.reduce((sum, [, times]) => sum + times, 0);
@@ -23,7 +33,7 @@ export function damp(observe: Observe, clock: () => number): Observe {
     observe({ kind: 'notice', level: 'warning', text });
   }
 
-  return (event) => {
+  function tell(event: ProxyEvent): void {
     const what = doorstep(event);
     if (what === undefined) return observe(event);
     const now = clock();
@@ -33,9 +43,11 @@ export function damp(observe: Observe, clock: () => number): Observe {
     }
     passed += 1;
     if (passed <= LINES_A_SECOND) return observe(event);
-    if (kept.size === 0) setTimeout(tellRest, secondEndsAt - now).unref();
+    timer ??= setTimeout(flush, secondEndsAt - now).unref();
     kept.set(what, (kept.get(what) ?? 0) + 1);
-  };
+  }
+
+  return { observe: tell, flush };
 }
 
 /** What was turned away, in a word of ours; undefined for everything else. */

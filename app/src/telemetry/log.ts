@@ -2,6 +2,7 @@
  * The log: one line an attempt, one a finished request, one a change of a backend's state, as text or JSON.
  * Lines are gathered for some milliseconds and written together; a full or closed pipe never stops traffic.
  */
+import { asciiJson } from '../ascii-json.ts';
 import { adviceOn } from './reason-words.ts';
 import { describeState } from './state-words.ts';
 import type { BreakerState } from '../balancer/circuit-breaker.ts';
@@ -118,7 +119,7 @@ function textLine({ level, text, fields }: Line): string {
 }
 
 function jsonLine({ level, text, fields }: Line, kind: string, at: Date): string {
-  return `${JSON.stringify({ time: at.toISOString(), level, kind, text: clipped(text), ...fields })}\n`;
+  return `${asciiJson({ time: at.toISOString(), level, kind, text: clipped(text), ...fields })}\n`;
 }
 
 function quoted(value: string): string {

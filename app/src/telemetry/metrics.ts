@@ -110,10 +110,11 @@ function gauge(registers: Registry[], name: string, help: string, read: () => nu
   void new Gauge({ name, help, registers, collect });
 }
 
-/** The first so many names are themselves, all further ones `other`. */
+/** The first so many names are themselves, made printable, all further ones `other`. */
 function bounded(most: number): (name: string) => string {
   const known = new Set<string>();
-  return (name) => {
+  return (text) => {
+    const name = text.replaceAll(/[^\n\x20-\x7e]/g, '?');
     if (known.has(name)) return name;
     if (known.size >= most) return 'other';
     known.add(name);

@@ -6,7 +6,7 @@ import { createUsageTap } from '../../../app/src/proxy/usage-tap.ts';
 type Tap = NonNullable<ReturnType<typeof createUsageTap>>;
 
 function tapOf(contentType: string, encoding?: string): Tap | undefined {
-  return createUsageTap((name) => (name === 'content-type' ? contentType : encoding));
+  return createUsageTap((name) => (name === 'content-type' ? contentType : encoding), true);
 }
 
 function eventTap(): Tap {
@@ -141,15 +141,31 @@ describe('usage tap: event streams', () => {
     const schema = Object.fromEntries(Array.from({ length: 2000 }, (_, n) => [`p${n}`, { usage: {} }]));
     const line = event({ type: 'response.created', response: { tools: [schema], usage: null } });
     let looked = 0;
-    Object.defineProperty(line, 'lastIndexOf', {
-      value: (sought: number, from: number) => {
+    Object.defineProperty(line, 'subarray', {
+      value: (start: number, end: number) => {
         looked += 1;
-        return Buffer.prototype.lastIndexOf.call(line, sought, from);
+        return Buffer.prototype.subarray.call(line, start, end);
       },
     });
     tap.take(line, true);
     assert.equal(looked, 1);
     assert.equal(tap.usage(), undefined);
+  });
+
+  it('counts no text where nobody needs it, and reads the usage all the same', () => {
+    const tap = createUsageTap((name) => (name === 'content-type' ? 'text/event-stream' : undefined), false);
+    assert.ok(tap !== undefined);
+    tap.take(event({ choices: [{ delta: { content: 'Hello' } }], usage: COUNTED }), true);
+    assert.equal(tap.textBytes, undefined);
+    assert.deepEqual(tap.usage(), USAGE);
+  });
+
+  it('counts a text to its end, past the quotes in it', () => {
+    const tap = eventTap();
+    tap.take(event({ choices: [{ delta: { content: 'a "b" \\' } }] }), true);
+    assert.equal(tap.textBytes, String.raw`a \"b\" \\`.length);
+    tap.take(Buffer.from('data: {"delta":"cut'), true);
+    assert.equal(tap.textBytes, 10);
   });
 
   it('counts the bytes of text of every kind of stream', () => {

@@ -29,14 +29,16 @@ describe('damper', () => {
   let now: number;
   let told: ProxyEvent[];
   let observe: (event: ProxyEvent) => void;
+  let flush: () => void;
   beforeEach(() => {
     timers = useManualTimers();
     now = 5000;
     told = [];
-    observe = damp(
+    const damper = damp(
       (event) => told.push(event),
       () => now,
     );
+    ({ observe, flush } = damper);
   });
   afterEach(() => timers.restore());
 
@@ -81,6 +83,16 @@ describe('damper', () => {
     assert.equal(told.length, 44);
     pass(5000);
     assert.equal(told.length, 44);
+  });
+
+  it('tells at the end what it had kept back, once', () => {
+    tell(23);
+    flush();
+    assert.match(JSON.stringify(told.at(-1)), /"3 more requests/);
+    pass(5000);
+    flush();
+    assert.equal(told.length, 21);
+    assert.equal(timers.pending, 0);
   });
 
   it('passes on everything that asked a backend, and all other events', () => {
