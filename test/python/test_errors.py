@@ -123,7 +123,7 @@ async def test_a_principal_without_the_role_is_an_authentication_error(client: C
 
 
 @pytest.mark.parametrize("way", BALANCER_WAYS, ids=str)
-async def test_the_balancer_without_the_role_is_no_error_of_the_callers_credential(client: Client, scene: Scene) -> None:
+async def test_the_balancer_without_the_role_is_no_fault_of_the_caller(client: Client, scene: Scene) -> None:
     scene.fault("permission-denied")
     with pytest.raises(PermissionDeniedError) as raised:
         await chat(client)
