@@ -16,7 +16,8 @@ describe('client limits, over sockets', () => {
   afterEach(() => running.close());
 
   async function start(limits: string, setup: BalancerSetup = {}): Promise<void> {
-    running = await startBalancer({ backends: 1, ...setup, settings: { ...KEYS, CLIENT_LIMITS: limits } });
+    const settings = { ...KEYS, CLIENT_LIMITS: limits, ...setup.settings };
+    running = await startBalancer({ backends: 1, ...setup, settings });
   }
 
   function ask(more: Sent = {}, path = '/v1/chat/completions'): Promise<Received> {
@@ -194,6 +195,30 @@ describe('client limits, over sockets', () => {
       assert.ok(spent > prompt && spent < prompt + 50, `${spent} spent, ${prompt} of the prompt`);
     });
 
+    it('speech, which has no usage: the text to be spoken', async () => {
+      const body = JSON.stringify({ model: 'gpt-5.4-mini', input: 'Say hello.', voice: 'alloy' });
+      const { spent, received } = await spentBy(() => ask({ body }, '/v1/audio/speech'));
+      assert.equal(received.status, 200);
+      assert.equal(spent, Math.ceil(body.length / 4));
+    });
+
+    it('a stream whose caller left in its middle: its prompt, and its text so far', async () => {
+      const body = chat({ stream: true, max_tokens: 9000 });
+      const gone = new AbortController();
+      let text = '';
+      const { spent } = await spentBy(() => {
+        running.resources[0]?.script({ kind: 'stall', afterChunks: 4 });
+        const onData = (piece: Buffer): void => {
+          text += piece.toString();
+          if ((text.match(/"content":"[^"]/g)?.length ?? 0) >= 3) gone.abort();
+        };
+        return ask({ body, signal: gone.signal, onData }).catch(() => undefined);
+      });
+      const said = [...text.matchAll(/"content":"([^"]*)"/g)].map(([, part = '']) => part).join('');
+      assert.ok(said.length > 3);
+      assert.equal(spent, Math.ceil(body.length / 4) + Math.ceil(said.length / 4));
+    });
+
     it('a stream that broke before its first word: its prompt', async () => {
       const body = chat({ stream: true, max_tokens: 9000 });
       const { spent, received } = await spentBy(() => {
@@ -230,6 +255,54 @@ describe('client limits, over sockets', () => {
         assert.equal(spent, 0);
       });
     }
+  });
+
+  it('estimates what names no maximum by what such requests came to before', async () => {
+    await start(`team-a=${TOKENS}tpm`);
+    const charged = async (): Promise<number> => {
+      const { after } = await look();
+      const { received, finished } = await watch(running, () => ask());
+      completion = finished.usage?.completionTokens ?? 0;
+      return after - Number(received.headers['x-ratelimit-remaining-tokens']);
+    };
+    let completion = 0;
+    const prompt = Math.ceil(chat().length / 4);
+    assert.equal(await charged(), prompt + 500);
+    assert.ok(completion > 0 && completion < 400);
+    assert.equal(await charged(), prompt + completion);
+  });
+
+  it('shows a client what it has left on errors of the balancer too', async () => {
+    await start('team-a=5rpm');
+    running.resources[0]?.script({ kind: 'throttle', retryAfterMs: 5000 });
+    const received = await ask();
+    assert.deepEqual([received.status, errorOf(received).code], [429, 'all_backends_throttled']);
+    assert.equal(received.headers['x-ratelimit-remaining-requests'], '4');
+  });
+
+  it('gives a place back to a client that finds the house full', async () => {
+    await start('team-a=2concurrent', { settings: { MAX_CONCURRENT_REQUESTS: '1' } });
+    running.resources[0]?.script({ kind: 'hang' });
+    const gone = new AbortController();
+    const hanging = ask({ headers: B, signal: gone.signal }).catch(() => 'gone');
+    await running.event('attempt-started', 0);
+    for (let n = 0; n < 3; n += 1) {
+      const { received, finished } = await watch(running, () => ask());
+      assert.deepEqual([received.status, finished.code], [503, 'too_many_requests_in_flight']);
+      assert.equal(finished.client, 'team-a');
+    }
+    const from = running.events.length;
+    gone.abort();
+    await hanging;
+    await running.event('request-finished', from);
+    assert.equal((await ask()).status, 200);
+  });
+
+  it('takes nothing of a request that could not be read', async () => {
+    await start('team-a=1rpm');
+    const compressed = { ...A, 'content-encoding': 'gzip' };
+    for (let n = 0; n < 3; n += 1) assert.equal((await ask({ headers: compressed })).status, 415);
+    assert.equal((await ask()).status, 200);
   });
 
   it('is an error that the openai package understands', async () => {

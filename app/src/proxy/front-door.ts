@@ -93,7 +93,7 @@ const REPEATABLE: ReadonlySet<string> = new Set([
 ]);
 
 /** Of these, those that give no text. */
-const WORDLESS: ReadonlySet<string> = new Set(['embeddings', 'moderations', 'responses/input_tokens']);
+const WORDLESS: ReadonlySet<string> = new Set(['audio/speech', 'embeddings', 'moderations', 'responses/input_tokens']);
 
 const BARE: ReadonlySet<string> = new Set(BARE_OPERATIONS);
 /** The chat, the responses and the legacy form. */

@@ -102,7 +102,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
 
   /** What the request came to; undefined when nobody knows. */
   function tokensSpent(call: Call, { attempts }: Course, ending: Ending): number | undefined {
-    const { usage, status, backend, textBytes } = ending;
+    const { usage, status, textBytes } = ending;
     if (usage !== undefined) {
       deps.estimator.learn(call.asked.deployment, usage);
       return usage.promptTokens + usage.completionTokens;
@@ -110,7 +110,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     if (call.pass?.countsTokens !== true) return undefined;
     // Who leaves before the answer has had a backend read the prompt.
     if (ending.ending === 'abandoned' && attempts > 0) return promptTokensOf(call) + tokensOfText(textBytes ?? 0);
-    if (status >= 400 || backend === undefined) return 0;
+    if (status >= 400) return 0;
     return textBytes === undefined ? undefined : promptTokensOf(call) + tokensOfText(textBytes);
   }
 

@@ -196,6 +196,31 @@ describe('client limits', () => {
       assert.equal(await remaining(limiter), 75);
     });
 
+    it('gives nothing back into another minute that others have begun', async () => {
+      const limiter = limiterFor({ a: { tokensPerMinute: 100 } });
+      const first = await enter(limiter);
+      await first.charge(50);
+      mock.timers.tick(MINUTE_MS);
+      const second = await enter(limiter);
+      await second.charge(40);
+      await first.leave(0);
+      assert.equal(await remaining(limiter), 60);
+    });
+
+    it('gives no request back into a minute that began while a body was read', async () => {
+      const limiter = limiterFor({ a: { tokensPerMinute: 100, requestsPerMinute: 2 } });
+      const slow = await enter(limiter);
+      mock.timers.tick(MINUTE_MS / 2);
+      const greedy = await enter(limiter);
+      await greedy.charge(100);
+      mock.timers.tick(MINUTE_MS / 2);
+      assert.equal((await slow.charge(10))?.what, 'tokens');
+      await slow.leave(0);
+      await enter(limiter);
+      await enter(limiter);
+      assert.equal((await refusal(limiter)).what, 'requests');
+    });
+
     it('never begins a minute with more than its limit, whatever is charged, corrected and waited for', () =>
       fc.assert(
         fc.asyncProperty(

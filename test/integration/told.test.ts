@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { startBalancer, type BalancerSetup, type RunningBalancer } from '../support/balancer.ts';
+import { chat, send } from '../support/http.ts';
+import { eventsIn } from '../support/observed.ts';
+import { connectTo, head } from '../support/raw.ts';
+import { watch } from '../support/watched.ts';
+
+describe('what is told of a request', () => {
+  let running: RunningBalancer;
+  afterEach(() => running.close());
+
+  async function start(setup: BalancerSetup = {}): Promise<void> {
+    running = await startBalancer({ backends: 1, ...setup });
+  }
+
+  it('is all of it, and nothing else: every member of its last event', async () => {
+    await start({ clock: () => 5000 });
+    const body = chat({ stream: true, stream_options: { include_usage: true } });
+    const { received, finished } = await watch(running, () => send(`${running.url}/v1/chat/completions`, { body }));
+    const last = eventsIn(received.body.toString()).at(-2) ?? '';
+    const { usage: sent }: { usage: { prompt_tokens: number; completion_tokens: number } } = JSON.parse(last);
+    const { requestId: _, usage, ...rest } = finished;
+    assert.deepEqual(rest, {
+      kind: 'request-finished',
+      client: 'tester',
+      method: 'POST',
+      path: '/v1/chat/completions',
+      operation: 'chat/completions',
+      deployment: 'gpt-5.4-mini',
+      attempts: 1,
+      trace: 'openai1=200',
+      durationMs: 0,
+      ending: 'delivered',
+      status: 200,
+      backend: 'openai1',
+    });
+    assert.deepEqual(usage, { promptTokens: sent.prompt_tokens, completionTokens: sent.completion_tokens });
+    const ended = running.events.find((event) => event.kind === 'attempt-ended');
+    assert.deepEqual(ended?.outcome, { kind: 'served', status: 200, usage });
+  });
+
+  it('names the client that was turned away after it was known', async () => {
+    await start({ settings: { MAX_BODY_BYTES: '2000' } });
+    const url = `${running.url}/v1/chat/completions`;
+    for (const [code, sent] of [
+      ['invalid_content_encoding', { body: 'x', headers: { 'content-encoding': 'br' } }],
+      ['body_too_large', { body: ' '.repeat(3000) }],
+      ['invalid_deployment_name', { body: JSON.stringify({ model: 'm'.repeat(257) }) }],
+    ] as const) {
+      const { finished } = await watch(running, () => send(url, sent));
+      assert.deepEqual([finished.code, finished.client, finished.attempts], [code, 'tester', 0]);
+    }
+    const connection = await connectTo(running.port);
+    const from = running.events.length;
+    const request = head('POST /v1/responses HTTP/1.1', 'Host: x', 'api-key: client-key', 'Content-Length: 100');
+    connection.write(`${request}{`);
+    connection.socket.end();
+    const { client, ending } = await running.event('request-finished', from);
+    assert.deepEqual([client, ending], ['tester', 'abandoned']);
+    running.assertIdle();
+  });
+
+  it('lets a deployment name have 256 characters', async () => {
+    await start();
+    const body = JSON.stringify({ model: 'm'.repeat(256) });
+    const { finished } = await watch(running, () => send(`${running.url}/v1/chat/completions`, { body }));
+    assert.deepEqual([finished.code, finished.attempts], ['DeploymentNotFound', 1]);
+  });
+});
