@@ -19,10 +19,12 @@ import { createOpsRoutes } from './ops/routes.ts';
 import { statusDocument } from './ops/status.ts';
 import { createAdmission, type Admission } from './proxy/admission.ts';
 import { createConnections, type Connections } from './proxy/connections.ts';
+import { notServed } from './proxy/door.ts';
 import { createDrain, type Drain } from './proxy/drain.ts';
 import { createForwarder as createRealForwarder, targetOf, type CreateForwarder } from './proxy/forward.ts';
 import { createProxyHandler } from './proxy/handler.ts';
 import type { HandlerLimits } from './proxy/handler-deps.ts';
+import { ERROR_CODES } from './proxy/proxy-error.ts';
 import { createTokenEstimator } from './proxy/token-estimate.ts';
 import { createServer, type ServerLimits } from './server.ts';
 import { observeAll, type Observe } from './telemetry/events.ts';
@@ -92,6 +94,7 @@ export function compose(config: Config, edges: Edges): Balancer {
   let isListening = false;
   let warming: NodeJS.Timeout | undefined;
 
+  const nextId = createIds(random);
   const proxy = createProxyHandler({
     pool,
     forward,
@@ -109,7 +112,7 @@ export function compose(config: Config, edges: Edges): Balancer {
     clock,
     wallClockMs,
     random,
-    nextId: createIds(random),
+    nextId,
   });
   const ops = createOpsRoutes({
     isReady: () => isListening && !drain.isDraining(),
@@ -125,6 +128,10 @@ export function compose(config: Config, edges: Edges): Balancer {
       });
     },
     metrics: metrics.render,
+    onRefused: (req, { code }) => {
+      const { status } = ERROR_CODES[code];
+      observe(notServed(req, nextId(), '', { ending: 'refused', status, code }));
+    },
     identifyOperator: createClientAuth({
       checkKey: createKeyCheck(config.operatorKeys),
       ...(entra === undefined ? {} : { verifyToken: entra.verify }),

@@ -13,6 +13,7 @@ import {
   ORIGIN_FORM,
   readBackendSettings,
   readSettings,
+  SETTINGS,
   type NamedKey,
   type SettingsData,
 } from './settings.ts';
@@ -125,6 +126,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
 
 type Given = Readonly<Record<string, string>>;
 
+const NEAR_MISSES: ReadonlySet<string> = new Set([
+  'CLIENT_API_KEY',
+  'CLIENT_KEYS',
+  'CLIENT_LIMIT',
+  'OPERATOR_API_KEYS',
+  'OPERATOR_KEY',
+]);
+
 /** Who may call must be said, once, and what belongs to a lock needs the lock. */
 function mistakesOfLocks(given: Given): readonly string[] {
   const mistakes: string[] = [];
@@ -141,7 +150,11 @@ function mistakesOfLocks(given: Given): readonly string[] {
     mistakes.push(`ALLOW_ANONYMOUS: cannot be true beside ${locks.join(' and ')}; keep one`);
   }
   for (const name of Object.keys(given)) {
-    if (name.startsWith('ENTRA_') && !('ENTRA_TENANT_ID' in given)) {
+    if (NEAR_MISSES.has(name) || (name.startsWith('ENTRA_') && !SETTINGS.includes(name))) {
+      // With a typing error in the list of who may call, everybody may.
+      const known = SETTINGS.filter((each) => /^(?:ENTRA_|CLIENT_|OPERATOR_)/.test(each)).join(', ');
+      mistakes.push(`${name}: is not a setting; there are ${known}`);
+    } else if (name.startsWith('ENTRA_') && !('ENTRA_TENANT_ID' in given)) {
       mistakes.push(`${name}: needs ENTRA_TENANT_ID, the tenant whose tokens are accepted`);
     }
   }
@@ -194,7 +207,7 @@ function entraOf(value: SettingsData, mistakes: string[]): EntraConfig | undefin
   }
   const issuers: TrustedIssuer[] = [];
   for (const tenantId of tenants) {
-    const keys = (keysUrl ?? 'https://login.microsoftonline.com/{tenant}/discovery/v2.0/keys').replace(
+    const keys = (keysUrl ?? 'https://login.microsoftonline.com/{tenant}/discovery/v2.0/keys').replaceAll(
       '{tenant}',
       tenantId,
     );
@@ -206,6 +219,9 @@ function entraOf(value: SettingsData, mistakes: string[]): EntraConfig | undefin
   }
   if (named?.some((issuer) => !issuers.some((known) => known.issuer === issuer)) === true) {
     mistakes.push('ENTRA_ISSUERS: must be a list of issuers that each name a tenant of ENTRA_TENANT_ID');
+  }
+  if (named !== undefined && tenants.some((tenantId) => !issuers.some((known) => known.tenantId === tenantId))) {
+    mistakes.push('ENTRA_ISSUERS: must be a list with an issuer of each tenant of ENTRA_TENANT_ID');
   }
   return {
     trust: { issuers, audiences: value.ENTRA_AUDIENCES },

@@ -48,6 +48,20 @@ describe('operations endpoints', () => {
       }
     });
 
+    it(`${path} tells of those it refused, in log and metrics`, async () => {
+      await start({ settings: OPERATOR });
+      for (let n = 0; n < 3; n += 1) await get(path, { 'api-key': 'guess' });
+      const told = running.events.flatMap((event) => (event.kind === 'request-finished' ? [event] : []));
+      assert.deepEqual(
+        told.map(({ code, status, client, path: asked }) => [code, status, client, asked]),
+        Array.from({ length: 3 }, () => ['operator_credential_needed', 401, '', path]),
+      );
+      assert.equal(running.log.filter((line) => line.startsWith(`GET ${path} 401 refused`)).length, 3);
+      const metrics = (await get('/metrics', { 'api-key': 'operator-key' })).body.toString();
+      assert.match(metrics, /^balancer_errors_total\{client="none",code="operator_credential_needed"\} 3$/m);
+      assert.doesNotMatch(running.log.join(''), /guess/);
+    });
+
     it(`${path} is open where nothing is locked, to this machine's programs only`, async () => {
       await start({ settings: UNLOCKED });
       assert.equal((await get(path)).status, 200);

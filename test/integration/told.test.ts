@@ -60,6 +60,28 @@ describe('what is told of a request', () => {
     running.assertIdle();
   });
 
+  it('names the error that a caller was told in-band', async () => {
+    await start();
+    running.resources[0]?.script({ kind: 'reset-mid-stream', afterChunks: 2 });
+    const body = chat({ stream: true });
+    const { finished } = await watch(running, () => send(`${running.url}/v1/chat/completions`, { body }));
+    assert.deepEqual([finished.ending, finished.code, finished.status], ['broken', 'stream_broken', 200]);
+  });
+
+  it('reads no usage of what was stored before: it was counted when it was made', async () => {
+    await start();
+    const url = `${running.url}/v1/responses`;
+    const made = await watch(running, () =>
+      send(url, { body: JSON.stringify({ model: 'gpt-5.4-mini', input: 'Say hello.' }) }),
+    );
+    assert.ok(made.finished.usage !== undefined);
+    const { id }: { id: string } = JSON.parse(made.received.body.toString());
+    const read = await watch(running, () => send(`${url}/${id}`));
+    assert.equal(read.received.status, 200);
+    assert.match(read.received.body.toString(), /"usage":\s*\{/);
+    assert.equal(read.finished.usage, undefined);
+  });
+
   it('lets a deployment name have 256 characters', async () => {
     await start();
     const body = JSON.stringify({ model: 'm'.repeat(256) });

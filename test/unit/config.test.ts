@@ -381,6 +381,7 @@ describe('config: Entra tokens', () => {
       audiences: ['https://cognitiveservices.azure.us', 'api://mine'],
     });
     assert.deepEqual(blamed({ ...ENTRA, ENTRA_ISSUERS: issuer }), ['ENTRA_JWKS_URL']);
+    assert.deepEqual(blamed({ ...env, ENTRA_TENANT_ID: `${TENANT},${OTHER_TENANT}` }), ['ENTRA_ISSUERS']);
     const foreign = `https://login.microsoftonline.us/${OTHER_TENANT}/v2.0`;
     assert.deepEqual(blamed({ ...env, ENTRA_ISSUERS: `${issuer},${foreign}` }), ['ENTRA_ISSUERS']);
   });
@@ -441,6 +442,14 @@ describe('config: Entra tokens', () => {
       ['ENTRA_JWKS_URL', 'https://keys.example'],
     ] as const) {
       assert.deepEqual(blamed({ ...LEAST, [name]: value }), [name]);
+    }
+  });
+
+  it('refuses names that are none: with a typing error in the list of who may call, everybody would', () => {
+    for (const name of ['ENTRA_ALLOWED_CLIENT', 'ENTRA_AUDIENCE', 'CLIENT_LIMIT', 'CLIENT_API_KEY', 'OPERATOR_KEY']) {
+      const [mistake = '', ...more] = mistakesOf({ ...ENTRA, [name]: 'x' });
+      assert.match(mistake, new RegExp(`^${name}: is not a setting; there are .*ENTRA_ALLOWED_CLIENTS`));
+      assert.deepEqual(more, []);
     }
   });
 

@@ -99,6 +99,7 @@ class Counter {
     let shown = entered;
     let charged = 0;
     let minuteEndsAt = 0;
+    const requestsEndAt = this.wallClockMs() + (entered.requests?.resetMs ?? 0);
 
     const charge = async (tokens: number): Promise<LimitReached | undefined> => {
       if (tokensPerMinute === undefined) return undefined;
@@ -111,7 +112,7 @@ class Counter {
         return undefined;
       }
       await takeBack(this.tokens, client, tokens);
-      if (shown.requests !== undefined) {
+      if (shown.requests !== undefined && this.wallClockMs() < requestsEndAt) {
         await takeBack(this.requests, client, 1);
         shown = { ...shown, requests: { ...shown.requests, remaining: shown.requests.remaining + 1 } };
       }

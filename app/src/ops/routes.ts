@@ -17,6 +17,8 @@ export interface OpsDeps {
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
   /** Reads an operator's credential. */
   readonly identifyOperator: Identify;
+  /** Told of whoever was refused. */
+  readonly onRefused: (req: IncomingMessage, error: ProxyError) => void;
   /** Nothing is configured to be locked, and only this machine is listened to. */
   readonly isOpenLocally: boolean;
 }
@@ -39,8 +41,9 @@ export function createOpsRoutes(deps: OpsDeps): {
   function guarded(answer: (res: ServerResponse) => void | Promise<void>): Handler {
     return async (req, res) => {
       const refused = await refusalFor(req, deps);
-      if (refused === undefined) await answer(res);
-      else sendError(res, refused);
+      if (refused === undefined) return answer(res);
+      sendError(res, refused);
+      deps.onRefused(req, refused);
     };
   }
 

@@ -101,12 +101,20 @@ export function createDoor(deps: HandlerDeps): Door {
     if (read.kind === 'gone') return gone(req, client);
     if (read.kind !== 'body') return refuse(req, res, refusals.BODY_ERRORS[read.kind], client);
     const { body } = read;
-    const asked = understand(found, req.method ?? 'GET', req.headers['content-type'] ?? '', body);
-    const error = await refusalOf(asked, pass);
-    if (error !== undefined) {
-      body.free();
-      return refuse(req, res, error, client);
+    let isIn = false;
+    try {
+      const asked = understand(found, req.method ?? 'GET', req.headers['content-type'] ?? '', body);
+      const error = await refusalOf(asked, pass);
+      if (error !== undefined) return refuse(req, res, error, client);
+      isIn = true;
+      return enteredWith(asked, body, startedAt, known);
+    } finally {
+      if (!isIn) body.free();
     }
+  }
+
+  function enteredWith(asked: Asked, body: HeldBody, startedAt: number, known: Known): Entered {
+    const { client, pass } = known;
     return {
       kind: 'entered',
       id: deps.nextId(),
@@ -147,18 +155,19 @@ export function createDoor(deps: HandlerDeps): Door {
     return turnedAway(req, client, ABANDONED);
   }
 
-  function turnedAway(
-    req: IncomingMessage,
-    client: string,
-    ending: Pick<Extract<ProxyEvent, { kind: 'request-finished' }>, 'ending' | 'status' | 'code'>,
-  ): TurnedAway {
-    const none = { operation: '', deployment: '', attempts: 0, trace: '', durationMs: 0 };
-    const requestId = deps.nextId();
-    const event: ProxyEvent = { kind: 'request-finished', requestId, client, ...targetOf(req), ...none, ...ending };
-    return { kind: 'turned-away', event };
+  function turnedAway(req: IncomingMessage, client: string, ending: NotServed): TurnedAway {
+    return { kind: 'turned-away', event: notServed(req, deps.nextId(), client, ending) };
   }
 
   return enter;
+}
+
+type NotServed = Pick<Extract<ProxyEvent, { kind: 'request-finished' }>, 'ending' | 'status' | 'code'>;
+
+/** The event of a request that no backend was asked for. */
+export function notServed(req: IncomingMessage, requestId: string, client: string, ending: NotServed): ProxyEvent {
+  const none = { operation: '', deployment: '', attempts: 0, trace: '', durationMs: 0 };
+  return { kind: 'request-finished', requestId, client, ...targetOf(req), ...none, ...ending };
 }
 
 /** 499 is what nginx logs for a caller who left; nobody receives it. */

@@ -35,8 +35,10 @@ export interface Asked {
   readonly upstreamPath: (deployment: string) => string;
   /** The body with the deployment's name in place; the very same bytes when the name is unchanged. */
   readonly upstreamBody: (deployment: string) => Buffer;
-  /** What it says of its cost; undefined without a body. Read while the body is held, and kept. */
+  /** What it says of its cost; undefined when it costs no tokens. Read while the body is held, and kept. */
   readonly cost: () => Cost | undefined;
+  /** Its answer tells what it cost. What was stored tells so too, but has been counted when it was made. */
+  readonly isCounted: boolean;
 }
 
 /** Where the bytes lie; see request-body.ts. */
@@ -150,6 +152,7 @@ export function understand(found: Route, method: string, contentType: string, bo
     creates: isCreation(method, found.operation, read.background),
     upstreamPath: found.upstreamPath,
     upstreamBody,
+    isCounted: method === 'POST' && REPEATABLE.has(found.operation),
     cost() {
       if (body.bytes.length > 0) cost ??= costOf(found.operation, read, body.bytes);
       return cost;
@@ -257,7 +260,7 @@ function valueOf(body: Buffer, range: MemberRange | undefined): string | undefin
 /** Of a repeated member the last counts, as in every JSON parser, and all are rewritten. */
 function readJson(body: Buffer): ReadBody {
   const members = findMembers(body, MEMBERS);
-  if (members === undefined) return UNREAD;
+  if (members === undefined) return { ...UNREAD, cost: (bytes) => ({ promptTokens: promptTokensOf(bytes) }) };
   const models = members.get('model') ?? [];
   const last = models.at(-1);
   const model = last === undefined ? undefined : textOf(body, last);
@@ -268,8 +271,8 @@ function readJson(body: Buffer): ReadBody {
 }
 
 /** What makes files, batches and the like costs nothing by itself. */
-function costOf(operation: string, read: ReadBody, body: Buffer): Cost {
-  if (!REPEATABLE.has(operation)) return FREE;
+function costOf(operation: string, read: ReadBody, body: Buffer): Cost | undefined {
+  if (!REPEATABLE.has(operation)) return undefined;
   const cost = read.cost(body);
   return WORDLESS.has(operation) ? { ...cost, mostCompletionTokens: 0 } : cost;
 }

@@ -69,7 +69,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     };
     const course = new Course();
     let spent: number | undefined = 0;
-    let ending: Ending;
+    let ending: Ending = FAILED_ON_A_BUG;
     try {
       ending = await serve(call, course);
       spent = tokensSpent(call, course, ending);
@@ -77,9 +77,9 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       deps.active.delete(caller);
       res.off('close', onClose);
       await entered.leave(spent);
+      // Told when all is given back, so that whoever hears of it finds it so.
+      observe(finishedEvent(call, course, ending));
     }
-    // Told when all is given back, so that whoever hears of it finds it so.
-    observe(finishedEvent(call, course, ending));
   }
 
   function finishedEvent({ id, req, asked, client, startedAt }: Call, course: Course, ending: Ending): ProxyEvent {
@@ -197,7 +197,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     call.body.free();
     pool.observe(lease, { kind: 'first-content' }, clock());
     pool.conclude(course.failed500(), status < 400, clock());
-    const tap = createUsageTap(header, call.pass?.countsTokens === true);
+    const tap = call.asked.isCounted ? createUsageTap(header, call.pass?.countsTokens === true) : undefined;
     const relayed: Relayed = {
       status,
       rawHeaders,
@@ -210,7 +210,8 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     const usage = tap?.usage();
     end(call, lease, withUsage(outcome, usage));
     const trace = course.trace(backend, status);
-    const ending = { ending: endingOf(outcome), status, backend, trace, ...(usage === undefined ? {} : { usage }) };
+    const how = howItEnded(outcome, call.signal);
+    const ending = { ...how, status, backend, trace, ...(usage === undefined ? {} : { usage }) };
     return tap?.textBytes === undefined ? ending : { ...ending, textBytes: tap.textBytes };
   }
 
@@ -251,7 +252,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     const { status, rawHeaders, bytes } = kept;
     const own = [...course.headers(), 'x-balancer-backend', lease.backend.name, ...more];
     const outcome = await relayTo(call, own, { status, rawHeaders, header: () => undefined, held: [bytes] });
-    return { ending: endingOf(outcome), status, backend: lease.backend.name };
+    return { ...howItEnded(outcome, call.signal), status, backend: lease.backend.name };
   }
 
   function tell(call: Call, course: Course, error: ProxyError): Ending {
@@ -297,12 +298,16 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
 }
 
 const NONE: readonly string[] = [];
+const FAILED_ON_A_BUG: Ending = { ending: 'refused', status: 500, code: 'internal_error' };
+const BREAKS = { reset: 'stream_broken', idle: 'stream_idle' } as const;
 const NO_RETRY: readonly string[] = ['x-should-retry', 'false'];
 const CONNECTION_CLOSE: readonly string[] = ['connection', 'close'];
 
-function endingOf(outcome: Outcome): Ending['ending'] {
-  if (outcome.kind === 'abandoned') return 'abandoned';
-  return outcome.kind === 'broken' ? 'broken' : 'delivered';
+/** With the code of the in-band error, where the caller was told one. */
+function howItEnded(outcome: Outcome, { reason }: AbortSignal): Pick<Ending, 'ending' | 'code'> {
+  if (outcome.kind === 'broken') return { ending: 'broken', code: BREAKS[outcome.cause] };
+  if (outcome.kind !== 'abandoned') return { ending: 'delivered' };
+  return reason instanceof StreamEnd ? { ending: 'broken', code: reason.code } : { ending: 'abandoned' };
 }
 
 function failed(outcome: Outcome): Failed {

@@ -208,12 +208,16 @@ function leftHeaders(what: string, left: Left | undefined): readonly string[] {
   ];
 }
 
-/** Up to a tenth later than when there is room, never before it: those who come back should not come together. */
+/**
+ * Up to a tenth later than when there is room, never before it: those who come back should not come together. Not
+ * beyond what clients are ready to wait, though: SDKs come back at once when they are told more than a minute.
+ */
 function spreadWait(
   leftMs: number,
   random: () => number,
 ): { readonly waitMs: number; readonly seconds: number; readonly headers: Record<string, string> } {
-  const waitMs = Math.max(1, Math.ceil(leftMs * (1 + random() / 10)));
+  const spreadMs = leftMs * (1 + random() / 10);
+  const waitMs = Math.max(1, Math.ceil(leftMs <= WORTH_WAITING_MS ? Math.min(spreadMs, WORTH_WAITING_MS) : spreadMs));
   const seconds = Math.ceil(waitMs / 1000);
   return { waitMs, seconds, headers: { 'retry-after-ms': String(waitMs), 'retry-after': String(seconds) } };
 }

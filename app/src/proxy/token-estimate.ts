@@ -12,8 +12,8 @@ export interface Cost {
 }
 
 const BYTES_PER_TOKEN = 4;
-/** Longer runs of base64 are no text: images, audio, files. */
-const LONGEST_WORD = 512;
+/** Shorter ones may as well be text. */
+const SHORTEST_BLOB = 512;
 /** About what an image or a page costs. */
 const TOKENS_PER_BLOB = 1000;
 /** No request comes to more, whatever maximum it names. */
@@ -24,24 +24,40 @@ const MOST_REMEMBERED = 1000;
 /** How much the latest request counts in the mean. */
 const LATEST_SHARE = 0.1;
 
-/** Prompt tokens of a body: its text, without what is in it in base64. */
+/**
+ * Prompt tokens of a JSON body: its text, without images, audio and files in base64. Those are known by the member that
+ * holds them: whatever stands in a text is text.
+ */
 export function promptTokensOf(body: Buffer): number {
-  let text = 0;
   let blobs = 0;
-  let run = 0;
-  for (let i = 0; i <= body.length; i += 1) {
-    const byte = body[i];
-    if (byte !== undefined && IS_BASE64[byte] === 1) {
-      run += 1;
-      continue;
+  let blobBytes = 0;
+  for (const { marker, before } of BLOBS) {
+    for (let at = body.indexOf(marker); at !== -1;) {
+      const start = at + marker.length;
+      const isBlob = before.test(body.toString('latin1', Math.max(0, start - LONGEST_LEAD), start));
+      const end = isBlob ? body.indexOf(QUOTE, start) : start;
+      if (end === -1) break;
+      if (end - start > SHORTEST_BLOB) {
+        blobs += 1;
+        blobBytes += end - start;
+      }
+      at = body.indexOf(marker, end);
     }
-    if (run > LONGEST_WORD) blobs += 1;
-    else text += run;
-    run = 0;
-    if (byte !== undefined) text += 1;
   }
-  return Math.ceil(text / BYTES_PER_TOKEN) + blobs * TOKENS_PER_BLOB;
+  return tokensOfText(body.length - blobBytes) + blobs * TOKENS_PER_BLOB;
 }
+
+const QUOTE = 0x22;
+const LONGEST_LEAD = 160;
+/** `"url":"data:image/png;base64,…"` and `"data":"…"`, as chat and responses have them; with blanks or without. */
+const BLOBS = [
+  {
+    marker: Buffer.from(';base64,'),
+    before: /"(?:url|image_url|file_data)"\s{0,4}:\s{0,4}"data:[\w\\/+.=;-]{1,100};base64,$/,
+  },
+  { marker: Buffer.from('"data":"'), before: /"data":"$/ },
+  { marker: Buffer.from('"data": "'), before: /"data": "$/ },
+] as const;
 
 /** Tokens of a text of which only the length is known. */
 export function tokensOfText(bytes: number): number {
@@ -69,9 +85,4 @@ export function createTokenEstimator(): TokenEstimator {
       if (means.size > MOST_REMEMBERED && oldest !== undefined) means.delete(oldest);
     },
   };
-}
-
-const IS_BASE64 = new Uint8Array(256);
-for (const character of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=') {
-  IS_BASE64[character.charCodeAt(0)] = 1;
 }

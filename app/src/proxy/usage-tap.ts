@@ -6,8 +6,10 @@ import type { Usage } from '../balancer/outcome.ts';
 import { findMembers, type MemberRange } from './json-members.ts';
 import { isEventStream } from './sse.ts';
 
-/** Longer events, and ends of whole bodies longer than this, are not looked into. */
+/** Longer events are not looked into. */
 const MOST_HELD = 262_144;
+/** Longer bodies, which are numbers or pictures for the most part, are looked into at their end. */
+const MOST_HELD_OF_BODY = 65_536;
 const LONGEST_USAGE = 8192;
 const NOTHING = Buffer.alloc(0);
 const NONE: readonly MemberRange[] = [];
@@ -15,8 +17,13 @@ const NONE: readonly MemberRange[] = [];
 const OPEN_BRACE = 0x7b;
 const USAGE = '"usage"';
 const DATA = 'data:';
-/** Where streams put the text of a completion: chat, tool calls, responses, legacy completions. */
-const TEXTS = ['"content":"', '"arguments":"', '"delta":"', '"text":"'];
+/** Where chat and legacy completions put the text of a stream. */
+const TEXTS = ['"content":"', '"arguments":"', '"refusal":"', '"reasoning_content":"', '"text":"'];
+/** Responses say every text again when it is done. */
+const RESPONSE_EVENT = '"type":"response.';
+const RESPONSE_TEXTS = ['"delta":"'];
+/** So many pieces are joined to one: a piece costs 200 bytes beside its own. */
+const LOOSE_PIECES = 512;
 const MEMBERS: ReadonlySet<string> = new Set(['usage', 'response']);
 const USAGE_ONLY: ReadonlySet<string> = new Set(['usage']);
 
@@ -57,7 +64,7 @@ class EventTap implements UsageTap {
   take(bytes: Buffer, isWhole: boolean): void {
     if (isWhole && this.heldBytes === 0) return this.read(bytes);
     this.heldBytes += bytes.length;
-    if (this.heldBytes <= MOST_HELD) this.held.push(bytes);
+    if (this.heldBytes <= MOST_HELD) hold(this.held, bytes);
     else this.held = [];
     if (!isWhole) return;
     const all = this.heldBytes <= MOST_HELD ? Buffer.concat(this.held) : NOTHING;
@@ -74,7 +81,8 @@ class EventTap implements UsageTap {
     // One character a byte: searching a string costs less than searching the bytes.
     const text = events.toString('latin1');
     if (this.textBytes !== undefined) {
-      for (const marker of TEXTS) this.textBytes += textAfter(text, marker);
+      const markers = text.includes(RESPONSE_EVENT) ? RESPONSE_TEXTS : TEXTS;
+      for (const marker of markers) this.textBytes += textAfter(text, marker);
     }
     let from = 0;
     for (;;) {
@@ -101,9 +109,9 @@ class BodyTap implements UsageTap {
   private isCut = false;
 
   take(bytes: Buffer): void {
-    this.held.push(bytes);
+    hold(this.held, bytes);
     this.heldBytes += bytes.length;
-    if (this.heldBytes <= MOST_HELD) return;
+    if (this.heldBytes <= MOST_HELD_OF_BODY) return;
     const end = Buffer.concat(this.held).subarray(-LONGEST_USAGE);
     this.held = [Buffer.from(end)];
     this.heldBytes = end.length;
@@ -120,6 +128,11 @@ class BodyTap implements UsageTap {
     const rest = Buffer.concat([Buffer.from('{'), body.subarray(at)]);
     return usageIn(rest);
   }
+}
+
+function hold(held: Buffer[], piece: Buffer): void {
+  held.push(piece);
+  if (held.length > LOOSE_PIECES) held.splice(0, held.length, Buffer.concat(held));
 }
 
 /** Bytes of every string that follows this marker. */

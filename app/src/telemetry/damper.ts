@@ -1,6 +1,7 @@
 /**
  * Keeps strangers from filling the log: of what is turned away at the door so many lines a second are passed on, and
- * the rest is told in one. Metrics count every one; whatever asked a backend is always told.
+ * the rest is told in one. Known clients have so many lines for themselves, that no stranger can take. Metrics count
+ * every one; whatever asked a backend, or is the balancer's own trouble (5xx), is always told.
  */
 import type { Observe, ProxyEvent } from './events.ts';
 
@@ -16,7 +17,7 @@ export interface Damper {
 /** @param clock monotonic ms */
 export function damp(observe: Observe, clock: () => number): Damper {
   let secondEndsAt = Number.NEGATIVE_INFINITY;
-  let passed = 0;
+  const passed = { strangers: 0, clients: 0 };
   const kept = new Map<string, number>();
   let timer: NodeJS.Timeout | undefined;
 
@@ -39,10 +40,12 @@ export function damp(observe: Observe, clock: () => number): Damper {
     const now = clock();
     if (now >= secondEndsAt) {
       secondEndsAt = now + SECOND_MS;
-      passed = 0;
+      passed.strangers = 0;
+      passed.clients = 0;
     }
-    passed += 1;
-    if (passed <= LINES_A_SECOND) return observe(event);
+    const whose = isOfClient(event) ? 'clients' : 'strangers';
+    passed[whose] += 1;
+    if (passed[whose] <= LINES_A_SECOND) return observe(event);
     timer ??= setTimeout(flush, secondEndsAt - now).unref();
     kept.set(what, (kept.get(what) ?? 0) + 1);
   }
@@ -53,6 +56,11 @@ export function damp(observe: Observe, clock: () => number): Damper {
 /** What was turned away, in a word of ours; undefined for everything else. */
 function doorstep(event: ProxyEvent): string | undefined {
   if (event.kind === 'connection-refused') return event.code;
-  if (event.kind !== 'request-finished' || event.attempts > 0) return undefined;
+  if (event.kind !== 'request-finished' || event.attempts > 0 || event.status >= 500) return undefined;
   return event.code ?? event.ending;
+}
+
+/** Who is known but not let in (403) is a stranger. */
+function isOfClient(event: ProxyEvent): boolean {
+  return event.kind === 'request-finished' && event.client !== '' && event.status !== 403;
 }

@@ -29,6 +29,7 @@ const MOST_CLIENTS = 200;
 const MOST_DEPLOYMENTS = 100;
 const SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
 const NOBODY = 'none';
+const NOT_LET_IN = 'client_not_allowed';
 
 type Finished = Extract<ProxyEvent, { kind: 'request-finished' }>;
 type Ended = Extract<ProxyEvent, { kind: 'attempt-ended' }>;
@@ -78,7 +79,8 @@ export function createMetrics({ gauges, withProcess }: MetricsParts): Metrics {
 
   function onFinished(event: Finished): void {
     const { status, ending, code, usage, backend = NOBODY } = event;
-    const client = event.client === '' ? NOBODY : clientLabel(event.client);
+    // Whoever is not let in must not take the place of somebody who is.
+    const client = event.client === '' || code === NOT_LET_IN ? NOBODY : clientLabel(event.client);
     const operation = event.operation === '' ? NOBODY : event.operation;
     requests.inc({ client, operation, status, ending });
     if (code !== undefined) refusals.inc({ client, code });
@@ -97,6 +99,7 @@ export function createMetrics({ gauges, withProcess }: MetricsParts): Metrics {
     observe(event) {
       if (event.kind === 'request-finished') onFinished(event);
       else if (event.kind === 'attempt-ended') onEnded(event);
+      else if (event.kind === 'connection-refused') refusals.inc({ client: NOBODY, code: event.code });
     },
     render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };

@@ -631,10 +631,18 @@ describe('front door: what a request says of its cost', () => {
 
   it('is nothing for uploads, and for what makes files and batches', () => {
     const free = { promptTokens: 0, mostCompletionTokens: 0 };
-    assert.deepEqual(asked('/v1/batches', { input_file_id: 'file-1', max_tokens: 5 }).cost(), free);
+    assert.equal(asked('/v1/batches', { input_file_id: 'file-1', max_tokens: 5 }).cost(), undefined);
     const form = '--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nwhisper\r\n--b--\r\n';
     assert.deepEqual(asked('/v1/audio/transcriptions', form, 'multipart/form-data; boundary=b').cost(), free);
-    assert.deepEqual(asked(CHAT, 'not JSON').cost(), free);
+    assert.deepEqual(asked(CHAT, 'not JSON').cost(), { promptTokens: 2 });
+  });
+
+  it('is told by answers to what is asked, not by what was stored', () => {
+    assert.equal(asked(CHAT, PROMPT).isCounted, true);
+    assert.equal(asked('/openai/deployments/gpt/embeddings', PROMPT).isCounted, true);
+    assert.equal(asked('/v1/responses/resp_1', NO_BODY, '', 'GET').isCounted, false);
+    assert.equal(asked('/v1/responses', NO_BODY, '', 'GET').isCounted, false);
+    assert.equal(asked('/v1/chat/completions/chatcmpl-1', { metadata: {} }).isCounted, false);
   });
 
   it('is not there without a body, and stays when the body has been freed', () => {

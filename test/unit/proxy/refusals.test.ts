@@ -34,6 +34,12 @@ describe('refusals: all throttled', () => {
     assert.ok(late >= 10_000 && late <= 11_000);
   });
 
+  it('spreads nobody beyond the minute that SDKs are ready to wait', () => {
+    assert.equal(throttledFor(59_000, 0.9)['retry-after-ms'], '60000');
+    assert.deepEqual(throttledFor(60_000, 0.9), { 'retry-after-ms': '60000', 'retry-after': '60' });
+    assert.equal(throttledFor(60_001, 0.9)['x-should-retry'], 'false');
+  });
+
   it('asks for a millisecond at least, even when the recovery has passed', () => {
     assert.deepEqual(throttledFor(0), { 'retry-after-ms': '1', 'retry-after': '1' });
     assert.deepEqual(throttledFor(-5000), { 'retry-after-ms': '1', 'retry-after': '1' });

@@ -16,17 +16,39 @@ describe('token estimate: the prompt', () => {
     assert.equal(tokensOfText(4001), 1001);
   });
 
-  it('takes an image or file in base64 for 1,000 tokens, whatever its size, and counts the text around it', () => {
-    const image = 'iVBORw0KGgo'.repeat(100_000);
-    assert.equal(promptTokens(`"data:image/png;base64,${image}"`), 1006);
-    assert.equal(promptTokens(image), 1000);
-    assert.equal(promptTokens(`${image}" "${image}`), 2001);
+  const blob = 'iVBORw0KGgo'.repeat(10_000);
+  for (const [what, lead] of [
+    ['an image of chat', '{"image_url":{"url":"data:image/png;base64,'],
+    ['an image of responses', '{"image_url":"data:image/png;base64,'],
+    ['a file', '{"file_data":"data:application/pdf;name=a.pdf;base64,'],
+    ['audio', '{"input_audio":{"data":"'],
+    ['an image, with blanks and escaped slashes', String.raw`{"image_url": {"url": "data:image\/png;base64,`],
+    ['audio, with blanks', '{"input_audio": {"data": "'],
+  ] as const) {
+    it(`takes ${what} for 1,000 tokens, whatever its size, and counts the text around it`, () => {
+      const text = Math.ceil(`${lead}"}}`.length / 4);
+      assert.equal(promptTokens(`${lead}${blob}"}}`), text + 1000);
+      const twice = promptTokens(`${lead}${blob}"}}${lead}${blob}"}}`);
+      assert.equal(twice, Math.ceil((2 * `${lead}"}}`.length) / 4) + 2000);
+    });
+  }
+
+  it('takes for text what stands in a text, however much it looks like an image', () => {
+    for (const lead of [
+      '"content":"',
+      '"text":"data:image/png;base64,',
+      String.raw`"text":"\"url\":\"data:image/png;base64,`,
+    ]) {
+      const body = `{${lead}${blob}"}`;
+      assert.equal(promptTokens(body), Math.ceil(body.length / 4), lead);
+    }
   });
 
-  it('takes long words for words: from 513 characters without a break they are none', () => {
-    assert.equal(promptTokens('x'.repeat(512)), 128);
-    assert.equal(promptTokens('x'.repeat(513)), 1000);
-    assert.equal(promptTokens(`${'x'.repeat(512)} ${'x'.repeat(512)}`), 257);
+  it('takes what is short, or does not end, for text', () => {
+    const short = `{"data":"${'A'.repeat(512)}"}`;
+    assert.equal(promptTokens(short), Math.ceil(short.length / 4));
+    const cut = `{"data":"${blob}`;
+    assert.equal(promptTokens(cut), Math.ceil(cut.length / 4));
   });
 });
 

@@ -152,6 +152,14 @@ describe('usage tap: event streams', () => {
     assert.equal(tap.usage(), undefined);
   });
 
+  it('counts the text of a response once, though it is said again when it is done', () => {
+    const tap = eventTap();
+    tap.take(event({ type: 'response.output_text.delta', delta: 'Hello' }), true);
+    tap.take(event({ type: 'response.output_text.done', text: 'Hello' }), true);
+    tap.take(event({ type: 'response.content_part.done', part: { text: 'Hello' } }), true);
+    assert.equal(tap.textBytes, 5);
+  });
+
   it('counts no text where nobody needs it, and reads the usage all the same', () => {
     const tap = createUsageTap((name) => (name === 'content-type' ? 'text/event-stream' : undefined), false);
     assert.ok(tap !== undefined);
@@ -164,7 +172,7 @@ describe('usage tap: event streams', () => {
     const tap = eventTap();
     tap.take(event({ choices: [{ delta: { content: 'a "b" \\' } }] }), true);
     assert.equal(tap.textBytes, String.raw`a \"b\" \\`.length);
-    tap.take(Buffer.from('data: {"delta":"cut'), true);
+    tap.take(Buffer.from('data: {"content":"cut'), true);
     assert.equal(tap.textBytes, 10);
   });
 

@@ -95,6 +95,21 @@ describe('damper', () => {
     assert.equal(timers.pending, 0);
   });
 
+  it('keeps the lines of known clients from strangers, and those who are not let in among these', () => {
+    tell(25);
+    tell(1, finished({ client: 'stranger', status: 403, code: 'client_not_allowed' }));
+    assert.equal(told.length, 20);
+    tell(25, finished({ client: 'team-a', status: 429, code: 'client_limit_exceeded' }));
+    assert.equal(told.length, 40);
+    pass(1000);
+    assert.match(JSON.stringify(told.at(-1)), /"11 more requests/);
+  });
+
+  it('tells all trouble of the balancer itself', () => {
+    tell(50, finished({ client: 'team-a', status: 503, code: 'too_many_requests_in_flight' }));
+    assert.equal(told.length, 50);
+  });
+
   it('passes on everything that asked a backend, and all other events', () => {
     tell(50, finished({ attempts: 1, status: 200, ending: 'delivered' }));
     tell(50, { kind: 'notice', level: 'error', text: 'x' });

@@ -64,6 +64,20 @@ describe('metrics', () => {
     ]);
   });
 
+  it('counts what never became a request, and nobody who was not let in among the clients', async () => {
+    const metrics = start();
+    metrics.observe({ kind: 'connection-refused', code: 'malformed_request', message: 'No.' });
+    for (let n = 0; n < 300; n += 1) metrics.observe(refused(`stranger-${n}`, 'client_not_allowed', 403));
+    metrics.observe(finished());
+    assert.deepEqual(await linesOf(metrics, 'balancer_errors_total{'), [
+      'balancer_errors_total{client="none",code="malformed_request"} 1',
+      'balancer_errors_total{client="none",code="client_not_allowed"} 300',
+    ]);
+    const clients = await linesOf(metrics, 'balancer_requests_total{');
+    assert.ok(clients.some((line) => line.includes('client="team-a"')));
+    assert.equal(clients.length, 2);
+  });
+
   it('counts attempts by what they came to, failures by their cause', async () => {
     const metrics = start();
     metrics.observe(ended({ kind: 'served', status: 200 }));
