@@ -202,21 +202,15 @@ describe('client limits, over sockets', () => {
       assert.equal(spent, Math.ceil(body.length / 4));
     });
 
-    it('a stream whose caller left in its middle: its prompt, and its text so far', async () => {
+    it('a stream whose caller left in its middle: all that it allowed, as the quota of the backend was charged', async () => {
       const body = chat({ stream: true, max_tokens: 9000 });
       const gone = new AbortController();
-      let text = '';
       const { spent } = await spentBy(() => {
         running.resources[0]?.script({ kind: 'stall', afterChunks: 4 });
-        const onData = (piece: Buffer): void => {
-          text += piece.toString();
-          if ((text.match(/"content":"[^"]/g)?.length ?? 0) >= 3) gone.abort();
-        };
+        const onData = (): void => gone.abort();
         return ask({ body, signal: gone.signal, onData }).catch(() => undefined);
       });
-      const said = [...text.matchAll(/"content":"([^"]*)"/g)].map(([, part = '']) => part).join('');
-      assert.ok(said.length > 3);
-      assert.equal(spent, Math.ceil(body.length / 4) + Math.ceil(said.length / 4));
+      assert.equal(spent, Math.ceil(body.length / 4) + 9000);
     });
 
     it('a stream that broke before its first word: its prompt', async () => {
@@ -229,7 +223,7 @@ describe('client limits, over sockets', () => {
       assert.equal(spent, Math.ceil(body.length / 4));
     });
 
-    it('a caller who left: its prompt, which a backend has read', async () => {
+    it('a caller who left before the answer: all that it allowed', async () => {
       const body = chat({ max_tokens: 9000 });
       const gone = new AbortController();
       const { spent } = await spentBy(() => {
@@ -237,7 +231,7 @@ describe('client limits, over sockets', () => {
         void running.resources[0]?.onceCalled().then(() => gone.abort());
         return ask({ body, signal: gone.signal }).catch(() => undefined);
       });
-      assert.equal(spent, Math.ceil(body.length / 4));
+      assert.equal(spent, Math.ceil(body.length / 4) + 9000);
     });
 
     for (const [what, fault, status] of [

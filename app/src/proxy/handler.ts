@@ -108,8 +108,8 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       return usage.promptTokens + usage.completionTokens;
     }
     if (call.pass?.countsTokens !== true) return undefined;
-    // Who leaves before the answer has had a backend read the prompt.
-    if (ending.ending === 'abandoned' && attempts > 0) return promptTokensOf(call) + tokensOfText(textBytes ?? 0);
+    // A backend's quota was charged all that the request allowed: who leaves early must not get that for nothing.
+    if (ending.ending === 'abandoned' && attempts > 0) return undefined;
     if (status >= 400) return 0;
     return textBytes === undefined ? undefined : promptTokensOf(call) + tokensOfText(textBytes);
   }
