@@ -178,8 +178,7 @@ describe('client limits, over sockets', () => {
       const body = chat({ stream: true, max_tokens: 9000 });
       const { spent, received, usage } = await spentBy(() => ask({ body }));
       assert.equal(usage, undefined);
-      const parts = [...received.body.toString().matchAll(/"content":"([^"]*)"/g)].map(([, part = '']) => part);
-      const text = parts.join('');
+      const text = textOf(received.body.toString());
       assert.ok(text.length > 10);
       assert.equal(spent, Math.ceil(body.length / 4) + Math.ceil(text.length / 4));
     });
@@ -211,6 +210,25 @@ describe('client limits, over sockets', () => {
         return ask({ body, signal: gone.signal, onData }).catch(() => undefined);
       });
       assert.equal(spent, Math.ceil(body.length / 4) + 9000);
+    });
+
+    it('a stream whose caller left before its end: its text so far, where that is more than was estimated', async () => {
+      // From now on such requests are expected to come to one token.
+      assert.equal((await ask({ body: chat({ max_tokens: 1 }) })).status, 200);
+      const body = chat({ stream: true });
+      const gone = new AbortController();
+      let got = '';
+      const { spent } = await spentBy(() => {
+        running.resources[0]?.script({ kind: 'stall', afterChunks: 6 });
+        const onData = (piece: Buffer): void => {
+          got += piece.toString();
+          if (textOf(got).length > 8) gone.abort();
+        };
+        return ask({ body, signal: gone.signal, onData }).catch(() => undefined);
+      });
+      const prompt = Math.ceil(body.length / 4);
+      assert.ok(spent >= prompt + Math.ceil(textOf(got).length / 4), `${spent} spent, ${prompt} of the prompt`);
+      assert.ok(spent > prompt + 2 && spent < prompt + 50, `${spent} spent, ${prompt} of the prompt`);
     });
 
     it('a stream that broke before its first word: its prompt', async () => {
@@ -312,3 +330,8 @@ describe('client limits, over sockets', () => {
     });
   });
 });
+
+/** What a chat stream says, so far. */
+function textOf(stream: string): string {
+  return [...stream.matchAll(/"content":"([^"]*)"/g)].map(([, part = '']) => part).join('');
+}

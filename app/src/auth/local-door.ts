@@ -11,7 +11,7 @@ import { isLoopback } from '../loopback.ts';
 export function isLocal(headers: IncomingHttpHeaders): boolean {
   const { host = '', origin, 'sec-fetch-site': site } = headers;
   if (!isLoopback(withoutPort(host))) return false;
-  if (FORWARDING.some((name) => headers[name] !== undefined)) return false;
+  if (Object.keys(headers).some((name) => FORWARDED.test(name))) return false;
   // An app under development is a page of this machine too, under another port or name of it.
   if (origin !== undefined) return isLocalOrigin(origin);
   return site === undefined || SITES.has(site);
@@ -21,7 +21,8 @@ export function isLocal(headers: IncomingHttpHeaders): boolean {
 const SITES: ReadonlySet<unknown> = new Set(['same-origin', 'same-site', 'none']);
 
 /** What proxies and tunnels add; a program that calls by itself has no reason to. */
-const FORWARDING = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip'];
+const FORWARDED =
+  /^(?:forwarded|via|x-forwarded-.*|x-real-ip|x-original-(?:for|host)|(?:.*-)?client-ip|.*-connecting-ip)$/;
 
 function withoutPort(host: string): string {
   return host.replace(/:\d{1,5}$/, '');

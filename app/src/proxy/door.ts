@@ -25,6 +25,8 @@ export interface Entered {
   readonly startedAt: number;
   /** Absent for a client without limits. */
   readonly pass?: Pass;
+  /** Tokens that its client was charged; 0 where they are not counted. */
+  readonly charged: number;
   /** Gives back what it held. `tokens`: what it came to, if anybody knows. */
   leave(tokens: number | undefined): Promise<void>;
 }
@@ -104,16 +106,21 @@ export function createDoor(deps: HandlerDeps): Door {
     let isIn = false;
     try {
       const asked = understand(found, req.method ?? 'GET', req.headers['content-type'] ?? '', body);
-      const error = await refusalOf(asked, pass);
-      if (error !== undefined) return refuse(req, res, error, client);
+      if (asked.deployment.length > LONGEST_DEPLOYMENT_NAME) {
+        return refuse(req, res, refusals.LONG_DEPLOYMENT_NAME, client);
+      }
+      const cost = pass?.countsTokens === true ? asked.cost() : undefined;
+      const charged = cost === undefined ? 0 : estimator.estimate(client, asked.deployment, cost);
+      const reached = charged > 0 ? await pass?.charge(charged) : undefined;
+      if (reached !== undefined) return refuse(req, res, refusals.limitError(reached, deps.random), client);
       isIn = true;
-      return enteredWith(asked, body, startedAt, known);
+      return enteredWith(asked, body, startedAt, known, charged);
     } finally {
       if (!isIn) body.free();
     }
   }
 
-  function enteredWith(asked: Asked, body: HeldBody, startedAt: number, known: Known): Entered {
+  function enteredWith(asked: Asked, body: HeldBody, startedAt: number, known: Known, charged: number): Entered {
     const { client, pass } = known;
     return {
       kind: 'entered',
@@ -122,21 +129,13 @@ export function createDoor(deps: HandlerDeps): Door {
       asked,
       body,
       startedAt,
+      charged,
       ...(pass === undefined ? {} : { pass }),
       async leave(tokens) {
         body.free();
         await leave(known, tokens);
       },
     };
-  }
-
-  async function refusalOf(asked: Asked, pass: Pass | undefined): Promise<ProxyError | undefined> {
-    if (asked.deployment.length > LONGEST_DEPLOYMENT_NAME) return refusals.LONG_DEPLOYMENT_NAME;
-    if (pass?.countsTokens !== true) return undefined;
-    const cost = asked.cost();
-    if (cost === undefined) return undefined;
-    const reached = await pass.charge(estimator.estimate(asked.deployment, cost));
-    return reached && refusals.limitError(reached, deps.random);
   }
 
   function leave({ pass }: Known, tokens: number | undefined): Promise<void> {

@@ -22,7 +22,8 @@ export interface Route {
   readonly upstreamPath: (deployment: string) => string;
 }
 
-export type Routed = Route | { readonly kind: 'invalid' | 'unknown' };
+/** `unserved`: it would give the caller a credential of the backend's own. */
+export type Routed = Route | { readonly kind: 'invalid' | 'unknown' | 'unserved' };
 
 /** A request, understood. */
 export interface Asked {
@@ -37,7 +38,7 @@ export interface Asked {
   readonly upstreamBody: (deployment: string) => Buffer;
   /** What it says of its cost; undefined when it costs no tokens. Read while the body is held, and kept. */
   readonly cost: () => Cost | undefined;
-  /** Its answer tells what it cost. What was stored tells so too, but has been counted when it was made. */
+  /** It spends tokens, and its answer may tell how many. What was stored tells so too, but has been counted when it was made. */
   readonly isCounted: boolean;
 }
 
@@ -68,7 +69,6 @@ export const BARE_OPERATIONS: readonly string[] = [
   'images',
   'models',
   'moderations',
-  'realtime',
   'responses',
   'threads',
   'uploads',
@@ -97,6 +97,23 @@ const REPEATABLE: ReadonlySet<string> = new Set([
 /** Of these, those that give no text. */
 const WORDLESS: ReadonlySet<string> = new Set(['audio/speech', 'embeddings', 'moderations', 'responses/input_tokens']);
 
+/** First segments whose POSTs keep or prepare something. All others are counted, also those that nobody here has heard of. */
+const KEEPING: ReadonlySet<string> = new Set([
+  'assistants',
+  'batches',
+  'containers',
+  'conversations',
+  'evals',
+  'files',
+  'fine_tuning',
+  'models',
+  'threads',
+  'uploads',
+  'vector_stores',
+]);
+/** Their answers hold a secret with which the caller could go to the backend without us. */
+const UNSERVED = /^(?:realtime|chatkit)/i;
+
 const BARE: ReadonlySet<string> = new Set(BARE_OPERATIONS);
 /** The chat, the responses and the legacy form. */
 const MAXIMA = ['max_completion_tokens', 'max_output_tokens', 'max_tokens'];
@@ -111,6 +128,12 @@ export function route(target: string): Routed {
   const query = cut === -1 ? '' : withoutCredentials(target.slice(cut));
   const segments = segmentsOf(pathOf(target));
   if (segments === undefined) return { kind: 'invalid' };
+  const found = routeOf(segments, query);
+  const operation = found.kind === 'route' ? found.operation : segments[0];
+  return UNSERVED.test(operation ?? '') ? { kind: 'unserved' } : found;
+}
+
+function routeOf(segments: readonly string[], query: string): Routed {
   const [first, second, third, ...rest] = segments;
   if (first === 'openai' && second === 'deployments' && third !== undefined) {
     return legacy(third, rest, query);
@@ -152,9 +175,10 @@ export function understand(found: Route, method: string, contentType: string, bo
     creates: isCreation(method, found.operation, read.background),
     upstreamPath: found.upstreamPath,
     upstreamBody,
-    isCounted: method === 'POST' && REPEATABLE.has(found.operation),
+    isCounted: isCounted(method, found.operation),
     cost() {
-      if (body.bytes.length > 0) cost ??= costOf(found.operation, read, body.bytes);
+      if (body.bytes.length > 0 && isCounted(method, found.operation))
+        cost ??= costOf(found.operation, read, body.bytes);
       return cost;
     },
   };
@@ -270,9 +294,17 @@ function readJson(body: Buffer): ReadBody {
   return model === undefined ? read : { ...read, model, models };
 }
 
-/** What makes files, batches and the like costs nothing by itself. */
-function costOf(operation: string, read: ReadBody, body: Buffer): Cost | undefined {
-  if (!REPEATABLE.has(operation)) return undefined;
+function isCounted(method: string, operation: string): boolean {
+  if (method !== 'POST') return false;
+  const name = operation.toLowerCase();
+  if (REPEATABLE.has(name)) return true;
+  // Behind an operation stands what it made and somebody kept: chat/completions/{id}, responses/{id}/cancel.
+  for (const known of REPEATABLE) if (name.startsWith(`${known}/`)) return false;
+  const segments = name.split('/');
+  return !KEEPING.has(segments[0] ?? '') || (segments[0] === 'threads' && segments.includes('runs'));
+}
+
+function costOf(operation: string, read: ReadBody, body: Buffer): Cost {
   const cost = read.cost(body);
   return WORDLESS.has(operation) ? { ...cost, mostCompletionTokens: 0 } : cost;
 }

@@ -104,14 +104,15 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   function tokensSpent(call: Call, { attempts }: Course, ending: Ending): number | undefined {
     const { usage, status, textBytes } = ending;
     if (usage !== undefined) {
-      deps.estimator.learn(call.asked.deployment, usage);
+      deps.estimator.learn(call.client, call.asked.deployment, usage);
       return usage.promptTokens + usage.completionTokens;
     }
     if (call.pass?.countsTokens !== true) return undefined;
-    // A backend's quota was charged all that the request allowed: who leaves early must not get that for nothing.
-    if (ending.ending === 'abandoned' && attempts > 0) return undefined;
+    const seen = textBytes === undefined ? 0 : promptTokensOf(call) + tokensOfText(textBytes);
+    // A backend's quota was charged all that the request allowed: who leaves must get neither that nor the text for nothing.
+    if (ending.ending === 'abandoned' && attempts > 0) return Math.max(call.charged, seen);
     if (status >= 400) return 0;
-    return textBytes === undefined ? undefined : promptTokensOf(call) + tokensOfText(textBytes);
+    return textBytes === undefined ? undefined : seen;
   }
 
   /** The loop. Each backend is asked at most once; whoever answers first is relayed. */

@@ -34,6 +34,7 @@ export const ERROR_CODES = {
   headers_too_large: { status: 431, type: 'invalid_request_error' },
   internal_error: { status: 500, type: 'server_error' },
   websocket_not_supported: { status: 501, type: 'invalid_request_error' },
+  realtime_not_supported: { status: 501, type: 'invalid_request_error' },
   backend_auth_failed: { status: 502, type: 'server_error' },
   backends_unreachable: { status: 502, type: 'server_error' },
   token_keys_unavailable: { status: 503, type: 'server_error' },

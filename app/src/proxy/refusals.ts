@@ -23,6 +23,11 @@ export const PATH_ERRORS = {
       'clients), /openai/v1/…, /v1/… and /{operation} (OpenAI clients), where operation is one of ' +
       `${BARE_OPERATIONS.join(', ')}; and /healthz, /readyz, /status.`,
   },
+  unserved: {
+    code: 'realtime_not_supported',
+    message:
+      'Realtime sessions are not served here: their secret would lead past the balancer. Use the other operations.',
+  },
 } as const satisfies Readonly<Record<string, ProxyError>>;
 
 export const METHOD_NOT_ALLOWED: ProxyError = {

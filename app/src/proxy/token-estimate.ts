@@ -65,24 +65,32 @@ export function tokensOfText(bytes: number): number {
 }
 
 export interface TokenEstimator {
-  estimate(deployment: string, cost: Cost): number;
-  learn(deployment: string, usage: Usage): void;
+  estimate(client: string, deployment: string, cost: Cost): number;
+  /** Of each client by itself: what one asks for must not count against another. */
+  learn(client: string, deployment: string, usage: Usage): void;
 }
 
 export function createTokenEstimator(): TokenEstimator {
-  /** Mean completion, of the deployments that were asked last. */
+  /** Mean completion, of those that asked last. */
   const means = new Map<string, number>();
   return {
-    estimate(deployment, { promptTokens, mostCompletionTokens }) {
-      const completion = mostCompletionTokens ?? Math.ceil(means.get(deployment) ?? USUAL_COMPLETION);
+    estimate(client, deployment, { promptTokens, mostCompletionTokens }) {
+      const known = means.get(keyOf(client, deployment)) ?? USUAL_COMPLETION;
+      const completion = mostCompletionTokens ?? Math.ceil(known);
       return Math.min(promptTokens + completion, LARGEST_ESTIMATE);
     },
-    learn(deployment, { completionTokens }) {
-      const mean = means.get(deployment) ?? completionTokens;
-      means.delete(deployment);
-      means.set(deployment, mean + (completionTokens - mean) * LATEST_SHARE);
+    learn(client, deployment, { completionTokens }) {
+      const key = keyOf(client, deployment);
+      const mean = means.get(key) ?? completionTokens;
+      means.delete(key);
+      means.set(key, mean + (completionTokens - mean) * LATEST_SHARE);
       const [oldest] = means.keys();
       if (means.size > MOST_REMEMBERED && oldest !== undefined) means.delete(oldest);
     },
   };
+}
+
+/** No name of a client has a line break. */
+function keyOf(client: string, deployment: string): string {
+  return `${client}\n${deployment}`;
 }

@@ -57,7 +57,14 @@ describe('the local door', () => {
     'x-forwarded-for',
     'x-forwarded-host',
     'x-forwarded-proto',
+    'x-forwarded-port',
+    'x-forwarded-prefix',
     'x-real-ip',
+    'x-client-ip',
+    'x-cluster-client-ip',
+    'true-client-ip',
+    'cf-connecting-ip',
+    'x-original-host',
   ] as const) {
     it(`is closed to what was forwarded, whatever it says: ${name}`, () => {
       for (const value of ['203.0.113.7', '127.0.0.1', '']) assert.equal(isLocal({ host: HOST, [name]: value }), false);

@@ -103,6 +103,23 @@ describe('front door: path forms', () => {
     }
   });
 
+  it('serves no realtime session in any form: its secret would lead past the balancer', () => {
+    for (const target of [
+      '/realtime',
+      '/realtime/client_secrets',
+      '/v1/realtime/client_secrets',
+      '/openai/v1/Realtime/client_secrets',
+      '/openai/v1/realtime/calls',
+      '/openai/realtimeapi/sessions?api-version=2025-04-01-preview',
+      '/openai/realtime?api-version=2024-10-01-preview&deployment=gpt-realtime',
+      '/openai/deployments/gpt-realtime/realtime/sessions?api-version=2025-04-01-preview',
+      '/v1/chatkit/sessions',
+    ]) {
+      assert.deepEqual(route(target), { kind: 'unserved' }, target);
+    }
+    assert.equal(routeOf('/v1/models/realtime').operation, 'models/realtime');
+  });
+
   it('knows no other path: this is no open relay', () => {
     for (const target of [
       '/',
@@ -643,6 +660,32 @@ describe('front door: what a request says of its cost', () => {
     assert.equal(asked('/v1/responses/resp_1', NO_BODY, '', 'GET').isCounted, false);
     assert.equal(asked('/v1/responses', NO_BODY, '', 'GET').isCounted, false);
     assert.equal(asked('/v1/chat/completions/chatcmpl-1', { metadata: {} }).isCounted, false);
+    assert.equal(asked('/v1/responses/resp_1/cancel', {}).isCounted, false);
+  });
+
+  it('is counted for whatever is asked, however it is written, and not for what keeps and prepares', () => {
+    const VERSION = '?api-version=2024-10-21';
+    for (const path of [
+      '/v1/Chat/Completions',
+      '/openai/deployments/gpt/CHAT/completions',
+      `/openai/Deployments/gpt/chat/completions${VERSION}`,
+      '/v1/chat/completions%20',
+      '/v1/chat/completions;x',
+      '/v1/threads/runs',
+      '/v1/threads/thread_1/Runs',
+      '/v1/threads/thread_1/runs/run_1/submit_tool_outputs',
+      '/v1/graders/run',
+      '/v1/what-comes-next',
+    ]) {
+      const request = asked(path, { ...PROMPT, max_tokens: 300 });
+      assert.equal(request.isCounted, true, path);
+      assert.equal(request.cost()?.mostCompletionTokens, 300, path);
+    }
+    for (const path of ['/v1/threads', '/v1/threads/thread_1/messages', '/v1/Files', '/v1/fine_tuning/jobs']) {
+      const request = asked(path, { ...PROMPT, max_tokens: 300 });
+      assert.equal(request.isCounted, false, path);
+      assert.equal(request.cost(), undefined, path);
+    }
   });
 
   it('is not there without a body, and stays when the body has been freed', () => {

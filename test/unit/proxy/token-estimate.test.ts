@@ -54,32 +54,40 @@ describe('token estimate: the prompt', () => {
 
 describe('token estimate: the completion', () => {
   it('is the most that the request allows', () => {
-    assert.equal(createTokenEstimator().estimate('gpt', { promptTokens: 10, mostCompletionTokens: 300 }), 310);
-    assert.equal(createTokenEstimator().estimate('gpt', { promptTokens: 10, mostCompletionTokens: 0 }), 10);
+    assert.equal(
+      createTokenEstimator().estimate('team-a', 'gpt', { promptTokens: 10, mostCompletionTokens: 300 }),
+      310,
+    );
+    assert.equal(createTokenEstimator().estimate('team-a', 'gpt', { promptTokens: 10, mostCompletionTokens: 0 }), 10);
   });
 
   it('is bounded, whatever a request allows', () => {
     const mostCompletionTokens = 999_999_999 * 999_999_999;
-    assert.equal(createTokenEstimator().estimate('gpt', { promptTokens: 10, mostCompletionTokens }), 1_000_000_000);
+    assert.equal(
+      createTokenEstimator().estimate('team-a', 'gpt', { promptTokens: 10, mostCompletionTokens }),
+      1_000_000_000,
+    );
   });
 
   it('is 500 where nothing is known, then what requests of that deployment came to, the latest for a tenth', () => {
     const estimator = createTokenEstimator();
     const unbounded = { promptTokens: 0 };
-    assert.equal(estimator.estimate('gpt', unbounded), 500);
-    estimator.learn('gpt', { promptTokens: 7, completionTokens: 100 });
-    assert.equal(estimator.estimate('gpt', unbounded), 100);
-    estimator.learn('gpt', { promptTokens: 7, completionTokens: 200 });
-    assert.equal(estimator.estimate('gpt', unbounded), 110);
-    assert.equal(estimator.estimate('other', unbounded), 500);
+    assert.equal(estimator.estimate('team-a', 'gpt', unbounded), 500);
+    estimator.learn('team-a', 'gpt', { promptTokens: 7, completionTokens: 100 });
+    assert.equal(estimator.estimate('team-a', 'gpt', unbounded), 100);
+    estimator.learn('team-a', 'gpt', { promptTokens: 7, completionTokens: 200 });
+    assert.equal(estimator.estimate('team-a', 'gpt', unbounded), 110);
+    assert.equal(estimator.estimate('team-a', 'other', unbounded), 500);
+    // What others ask for is not counted against this one.
+    assert.equal(estimator.estimate('team-b', 'gpt', unbounded), 500);
   });
 
   it('forgets the deployment that it heard of least recently after 1,000', () => {
     const estimator = createTokenEstimator();
     const usage = { promptTokens: 0, completionTokens: 7 };
-    for (const name of ['first', 'second', 'first']) estimator.learn(name, usage);
-    for (let n = 0; n < 999; n += 1) estimator.learn(`d${n}`, usage);
-    assert.equal(estimator.estimate('first', { promptTokens: 0 }), 7);
-    assert.equal(estimator.estimate('second', { promptTokens: 0 }), 500);
+    for (const name of ['first', 'second', 'first']) estimator.learn('team-a', name, usage);
+    for (let n = 0; n < 999; n += 1) estimator.learn('team-a', `d${n}`, usage);
+    assert.equal(estimator.estimate('team-a', 'first', { promptTokens: 0 }), 7);
+    assert.equal(estimator.estimate('team-a', 'second', { promptTokens: 0 }), 500);
   });
 });
