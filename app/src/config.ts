@@ -6,6 +6,7 @@ import { ANONYMOUS, type AllowedIds } from './auth/client-auth.ts';
 import type { EntraTrust, TrustedIssuer } from './auth/entra-tokens.ts';
 import type { Aliases, Backend } from './balancer/backend.ts';
 import { isLoopback } from './loopback.ts';
+import { meantBy } from './near-names.ts';
 import { EVERYBODY_ELSE, type ClientLimits } from './auth/limit.ts';
 import {
   BACKEND_SETTINGS,
@@ -93,7 +94,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   for (const name of NOT_YET_SETTINGS) {
     if (name in given) mistakes.push(`${name}: is not available in this version; remove it`);
   }
-  mistakes.push(...mistakesOfLocks(given));
+  mistakes.push(...mistakesOfLocks(given), ...mistakesOfNames(given));
   if ('mistakes' in settings) throw new ConfigError(mistakes);
   const value = settings.data;
   mistakes.push(...mistakesOfKeys(value, backendKeys));
@@ -157,6 +158,23 @@ function mistakesOfLocks(given: Given): readonly string[] {
     } else if (name.startsWith('ENTRA_') && !('ENTRA_TENANT_ID' in given)) {
       mistakes.push(`${name}: needs ENTRA_TENANT_ID, the tenant whose tokens are accepted`);
     }
+  }
+  return mistakes;
+}
+
+/** A name with a typing error sets nothing, and what it was meant to set may be a lock or a limit. */
+function mistakesOfNames(given: Given): readonly string[] {
+  const mistakes: string[] = [];
+  for (const name of Object.keys(given)) {
+    const meant = NEAR_MISSES.has(name) || name.startsWith('ENTRA_') ? undefined : meantBy(name, SETTINGS);
+    if (meant !== undefined) mistakes.push(`${name}: is not a setting; ${meant} is`);
+  }
+  // Node's own switch: whoever stands between could hand out signing keys, or take the identity's tokens.
+  if (given['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') {
+    mistakes.push(
+      'NODE_TLS_REJECT_UNAUTHORIZED: must not be 0: certificates are always checked. Name a file with your own ' +
+        'authorities in NODE_EXTRA_CA_CERTS',
+    );
   }
   return mistakes;
 }

@@ -4,18 +4,21 @@ import { compose } from './compose.ts';
 import { ConfigError, readConfig, type Config } from './config.ts';
 import { damp } from './telemetry/damper.ts';
 import type { Observe } from './telemetry/events.ts';
-import { createLog, gather } from './telemetry/log.ts';
+import { bounded, createLog, gather } from './telemetry/log.ts';
 import { warningsOf, whoMayCall } from './start-words.ts';
 
 /** The ingress needs this long to notice that readiness is off. */
 const DRAIN_GRACE_MS = 5000;
+
+/** Characters: some minutes of a busy log. */
+const MOST_UNREAD_LOG = 8 * 2 ** 20;
 
 /** A closed or broken pipe must not end the balancer; there is nobody left to tell. */
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
 
 const config = readSettings();
-const lines = gather((text) => void process.stdout.write(text), 20);
+const lines = gather(bounded(process.stdout, MOST_UNREAD_LOG, tellOfLeftOut), 20);
 const log = createLog(config.logFormat, lines.write, () => new Date());
 const door = damp(log, () => performance.now());
 process.on('exit', () => {
@@ -78,6 +81,10 @@ function adviceFor(code: string): string {
   if (code === 'EADDRINUSE') return 'Something else listens there: end it, or set PORT to another.';
   if (code === 'EACCES') return 'Low ports need privileges: set PORT to one above 1023.';
   return 'Set HOST to an address of this machine, such as 127.0.0.1 or 0.0.0.0.';
+}
+
+function tellOfLeftOut(count: number): void {
+  notice(log, 'warning', `${count} lines of the log were left out: whoever reads it is too slow, or was gone`);
 }
 
 function notice(tell: Observe, level: 'info' | 'warning', text: string): void {

@@ -21,7 +21,9 @@ export function warningsOf(config: Config): readonly string[] {
   const { allowAnonymous, backends, clientKeys, operatorKeys, host } = config;
   const warnings: string[] = [];
   if (allowAnonymous) {
-    warnings.push('ALLOW_ANONYMOUS is true: anybody who reaches this port spends the quota of your backends');
+    warnings.push(
+      'ALLOW_ANONYMOUS is true: anybody who reaches this port, and every web page in a browser that does, spends the quota of your backends',
+    );
   }
   for (const { name, origin } of backends) {
     if (!origin.startsWith('http:') || isLoopback(new URL(origin).hostname)) continue;

@@ -3,6 +3,7 @@ import { startBalancer, CLIENT_KEY, type RunningBalancer } from '../support/bala
 import { chat } from '../support/http.ts';
 import { codeOf, connectTo, exchange, head } from '../support/raw.ts';
 import { rawAnswer, startRawUpstream, type RawUpstream } from '../support/raw-upstream.ts';
+import { until } from '../support/until.ts';
 
 const HOST = 'Host: balancer.example';
 const KEY = `api-key: ${CLIENT_KEY}`;
@@ -170,6 +171,20 @@ describe('HTTP on one connection', () => {
     assert.equal(answer.headers['connection'], 'close');
     assert.equal(answer.rest, '');
     assertNoCalls();
+  });
+
+  it('gives no backend what is pipelined behind a refusal: nobody would hear of its answer', async () => {
+    const wrong = head('GET /v1/models HTTP/1.1', HOST, 'api-key: wrong');
+    const answer = await exchange(running.port, `${wrong}${post(chat())}`);
+    assert.equal(codeOf(answer), 'unknown_credential');
+    assert.equal(answer.headers['connection'], 'close');
+    assert.equal(answer.rest, '');
+    await until(() => running.events.filter(({ kind }) => kind === 'request-finished').length === 2);
+    assert.deepEqual(
+      running.events.map((event) => (event.kind === 'request-finished' ? event.status : event.kind)),
+      [401, 499],
+    );
+    running.assertIdle();
   });
 
   it('tells a caller that expects 100-continue to go on, and sends no expectation upstream', async () => {

@@ -453,6 +453,22 @@ describe('config: Entra tokens', () => {
     }
   });
 
+  it('refuses names with a typing error: what they were meant to set would not be set', () => {
+    for (const [name, meant] of [
+      ['CLIENT_LIMTS', 'CLIENT_LIMITS'],
+      ['MAX_CONCURENT_REQUESTS', 'MAX_CONCURRENT_REQUESTS'],
+      ['client_api_keys', 'CLIENT_API_KEYS'],
+    ] as const) {
+      assert.deepEqual(mistakesOf({ ...LEAST, [name]: 'x' }), [`${name}: is not a setting; ${meant} is`]);
+    }
+    assert.equal(readConfig({ ...LEAST, LOG_LEVEL: 'debug', PORTS: 'x', CLIENT_LIMTS: '' }).port, 8080);
+  });
+
+  it('refuses to let certificates go unchecked', () => {
+    assert.deepEqual(blamed({ ...LEAST, NODE_TLS_REJECT_UNAUTHORIZED: '0' }), ['NODE_TLS_REJECT_UNAUTHORIZED']);
+    assert.equal(readConfig({ ...LEAST, NODE_TLS_REJECT_UNAUTHORIZED: '1' }).port, 8080);
+  });
+
   it('is a lock: strangers may be listened to, and nobody is anonymous beside it', () => {
     assert.equal(readConfig({ ...ENTRA, HOST: '0.0.0.0' }).host, '0.0.0.0');
     assert.deepEqual(blamed({ ...ENTRA, ALLOW_ANONYMOUS: 'true' }), ['ALLOW_ANONYMOUS']);

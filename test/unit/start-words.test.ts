@@ -47,7 +47,10 @@ describe('warnings at start', () => {
   it('are loud about ALLOW_ANONYMOUS, on loopback too', () => {
     for (const HOST of ['127.0.0.1', '0.0.0.0']) {
       const [warning = ''] = warningsOf(config({ HOST, ALLOW_ANONYMOUS: 'true' }));
-      assert.match(warning, /^ALLOW_ANONYMOUS is true: anybody who reaches this port spends the quota/);
+      assert.match(
+        warning,
+        /^ALLOW_ANONYMOUS is true: anybody who reaches this port, and every web page .*, spends the quota/,
+      );
     }
   });
 

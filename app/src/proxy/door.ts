@@ -54,7 +54,8 @@ export function createDoor(deps: HandlerDeps): Door {
   async function enter(req: IncomingMessage, res: ServerResponse): Promise<Entered | TurnedAway> {
     const turn = deps.awaitTurn(req, res);
     if (turn !== undefined) await turn;
-    if (req.socket.destroyed) return gone(req);
+    // After an answer that closes the connection nobody hears of what was sent ahead.
+    if (req.socket.destroyed || req.socket.writableEnded) return gone(req);
     if (/^websocket$/i.test(req.headers.upgrade ?? '')) return refuse(req, res, refusals.WEBSOCKET);
     if (!METHODS.has(req.method ?? '')) return refuse(req, res, refusals.METHOD_NOT_ALLOWED);
     const found = route(req.url ?? '/');

@@ -21,7 +21,7 @@ export const PATH_ERRORS = {
     message:
       'Nothing is served at this path. Served are /openai/deployments/{deployment}/…?api-version=… (AzureOpenAI ' +
       'clients), /openai/v1/…, /v1/… and /{operation} (OpenAI clients), where operation is one of ' +
-      `${BARE_OPERATIONS.join(', ')}; and /healthz, /readyz, /status.`,
+      `${BARE_OPERATIONS.join(', ')}; and /healthz, /readyz, /metrics, /status.`,
   },
   unserved: {
     code: 'realtime_not_supported',

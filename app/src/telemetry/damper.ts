@@ -1,7 +1,7 @@
 /**
  * Keeps strangers from filling the log: of what is turned away at the door so many lines a second are passed on, and
  * the rest is told in one. Known clients have so many lines for themselves, that no stranger can take. Metrics count
- * every one; whatever asked a backend, or is the balancer's own trouble (5xx), is always told.
+ * every one; whatever asked a backend, or is the balancer's own trouble with a known client (5xx), is always told.
  */
 import type { Observe, ProxyEvent } from './events.ts';
 
@@ -56,7 +56,8 @@ export function damp(observe: Observe, clock: () => number): Damper {
 /** What was turned away, in a word of ours; undefined for everything else. */
 function doorstep(event: ProxyEvent): string | undefined {
   if (event.kind === 'connection-refused') return event.code;
-  if (event.kind !== 'request-finished' || event.attempts > 0 || event.status >= 500) return undefined;
+  if (event.kind !== 'request-finished' || event.attempts > 0 || event.code === 'internal_error') return undefined;
+  if (event.status >= 500 && event.client !== '') return undefined;
   return event.code ?? event.ending;
 }
 

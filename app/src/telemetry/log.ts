@@ -51,6 +51,31 @@ export function gather(write: WriteText, withinMs: number): { readonly write: Wr
   };
 }
 
+/** Somewhere that takes texts and may be slow, such as process.stdout. */
+export interface Sink {
+  write(text: string): unknown;
+  /** Characters or bytes that it has taken and not got rid of. */
+  readonly writableLength: number;
+}
+
+/**
+ * Writes as long as no more than `most` wait in the sink: where nobody reads, the log must not fill the memory.
+ * @param onRoom told how many lines were left out, when there is room again
+ */
+export function bounded(sink: Sink, most: number, onRoom: (lines: number) => void): WriteText {
+  let left = 0;
+  return (text) => {
+    if (sink.writableLength > most) {
+      left += text.split('\n').length - 1;
+      return;
+    }
+    const lines = left;
+    left = 0;
+    sink.write(text);
+    if (lines > 0) onRoom(lines);
+  };
+}
+
 function lineOf(event: ProxyEvent): Line | undefined {
   switch (event.kind) {
     case 'attempt-started': {

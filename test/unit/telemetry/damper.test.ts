@@ -108,6 +108,19 @@ describe('damper', () => {
   it('tells all trouble of the balancer itself', () => {
     tell(50, finished({ client: 'team-a', status: 503, code: 'too_many_requests_in_flight' }));
     assert.equal(told.length, 50);
+    tell(50, finished({ status: 500, code: 'internal_error' }));
+    assert.equal(told.length, 100);
+  });
+
+  it('lets strangers cause no more lines by a 5xx: a WebSocket, a token while no signing keys can be had', () => {
+    tell(25, finished({ status: 501, code: 'websocket_not_supported' }));
+    tell(25, finished({ status: 503, code: 'token_keys_unavailable' }));
+    assert.equal(told.length, 20);
+    pass(1000);
+    assert.match(
+      JSON.stringify(told.at(-1)),
+      /"30 more requests .* token_keys_unavailable 25, websocket_not_supported 5"/,
+    );
   });
 
   it('passes on everything that asked a backend, and all other events', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import type { BreakerState } from '../../../app/src/balancer/circuit-breaker.ts';
 import { observeAll, type ProxyEvent } from '../../../app/src/telemetry/events.ts';
-import { createLog, gather } from '../../../app/src/telemetry/log.ts';
+import { bounded, createLog, gather } from '../../../app/src/telemetry/log.ts';
 import { useManualTimers, type ManualTimers } from '../../support/manual-timers.ts';
 import { ABANDONED, backend, UNAVAILABLE } from '../../support/pool.ts';
 
@@ -251,6 +251,26 @@ describe('log: whatever strangers chose', () => {
 describe('log: what it does not know', () => {
   it('is a bug that shows', () => {
     assert.throws(() => written('text', JSON.parse('{"kind":"future"}')), TypeError);
+  });
+});
+
+describe('bounded', () => {
+  it('leaves out lines while more than so much is unread, and tells how many when there is room', () => {
+    const taken: string[] = [];
+    const leftOut: number[] = [];
+    const sink = { writableLength: 0, write: (text: string) => taken.push(text) };
+    const write = bounded(sink, 100, (lines) => leftOut.push(lines));
+    write('a\n');
+    sink.writableLength = 100;
+    write('b\n');
+    sink.writableLength = 101;
+    write('c\nd\n');
+    write('e\n');
+    assert.deepEqual([taken, leftOut], [['a\n', 'b\n'], []]);
+    sink.writableLength = 0;
+    write('f\n');
+    write('g\n');
+    assert.deepEqual([taken, leftOut], [['a\n', 'b\n', 'f\n', 'g\n'], [3]]);
   });
 });
 
