@@ -5,59 +5,9 @@ import { NOT_YET_SETTINGS, readConfig } from '../app/src/config.ts';
 import { ERROR_CODES } from '../app/src/proxy/proxy-error.ts';
 import { BACKEND_SETTINGS, SETTINGS } from '../app/src/settings.ts';
 import { textOf } from './support/sources.ts';
+import { assertSame, inBackticks, namesIn, NONE, rowsOf } from './support/tables.ts';
 
 const CONFIGURATION = 'docs/configuration.md';
-
-/** What docs call nothing: no default. */
-const NONE = '–';
-
-/** The rows of all tables of a document whose first heading is this one; cells trimmed. */
-function rowsOf(path: string, heading: string): readonly (readonly string[])[] {
-  const rows: string[][] = [];
-  let isWanted = false;
-  let isInTable = false;
-  for (const line of textOf(path).split('\n')) {
-    const cells = line.startsWith('|') ? cellsOf(line) : [];
-    if (cells.length === 0) {
-      isInTable = false;
-    } else if (!isInTable) {
-      isInTable = true;
-      isWanted = cells[0]?.toLowerCase() === heading;
-    } else if (isWanted && !/^:?-+:?$/.test(cells[0] ?? '')) {
-      rows.push(cells);
-    }
-  }
-  assert.ok(rows.length > 0, `${path} has no table whose first column is called "${heading}"`);
-  return rows;
-}
-
-function cellsOf(line: string): string[] {
-  return line
-    .replace(/^\||\|\s*$/g, '')
-    .split(/(?<!\\)\|/)
-    .map((cell) => cell.trim());
-}
-
-/** The names in backticks of a table's first column; every row must have one at least. */
-function namesIn(path: string, heading: string): readonly string[] {
-  return rowsOf(path, heading).flatMap(([first = '']) => {
-    const names = inBackticks(first);
-    assert.ok(names.length > 0, `${path}: no name in backticks in the row "${first}"`);
-    return names;
-  });
-}
-
-function inBackticks(text: string): readonly string[] {
-  return [...text.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name);
-}
-
-/** Compares both ways, and says which side lacks what. */
-function assertSame(documented: readonly string[], inCode: readonly string[], where: string): void {
-  const missing = inCode.filter((name) => !documented.includes(name));
-  const unknown = documented.filter((name) => !inCode.includes(name));
-  const repeated = documented.filter((name, index) => documented.indexOf(name) !== index);
-  assert.deepEqual({ missing, unknown, repeated }, { missing: [], unknown: [], repeated: [] }, `in ${where}`);
-}
 
 /** The section under a heading that matches, up to the next heading. */
 function sectionOf(path: string, heading: RegExp): string {
@@ -175,6 +125,28 @@ describe('README.md', () => {
     );
   });
 
+  it('names one repository, wherever it says how to open or copy it', () => {
+    const homes: readonly string[] =
+      textOf('README.md').match(/(?:codespaces\.new\/|url=https:\/\/github\.com\/|azd init -t )[\w-]+\/[\w-]+/g) ?? [];
+    assert.equal(homes.length, 3);
+    assert.deepEqual(new Set(homes.map((home) => home.split(/[/ ]/).slice(-2).join('/'))).size, 1);
+  });
+
+  it('has the headings that the gallery of azd templates asks for', () => {
+    for (const heading of ['## Features', '## Getting Started', '## Guidance', '## Resources']) {
+      assert.ok(textOf('README.md').split('\n').includes(heading), heading);
+    }
+  });
+
+  it('says how to clean up completely, and never otherwise', () => {
+    for (const path of ['README.md', 'docs/deployment.md']) {
+      const downs: readonly string[] = textOf(path).match(/\bazd down[^`\n]*(?=`|\n)/g) ?? [];
+      assert.ok(downs.length > 0, path);
+      for (const down of downs) assert.match(down, /^azd down(?: --purge --force)?$/, path);
+      assert.ok(downs.includes('azd down --purge --force'), path);
+    }
+  });
+
   it('has no text that waits to be replaced', () => {
     assert.deepEqual(textOf('README.md').match(/^[A-Z]+_[A-Z_]+$|\bTODO\b|\bTBD\b/gm) ?? [], []);
   });
@@ -184,6 +156,8 @@ describe('a link in a document', () => {
   const documents = [
     'README.md',
     'SECURITY.md',
+    'CONTRIBUTING.md',
+    'CODE_OF_CONDUCT.md',
     ...readdirSync(fileURLToPath(new URL('../docs', import.meta.url)), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.md'))
       .map((name) => `docs/${name}`),
