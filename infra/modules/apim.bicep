@@ -37,10 +37,16 @@ var tenantIds = map(split(entraTenantIds, ','), id => toLower(trim(id)))
 var allowedIds = empty(entraAllowedClients)
   ? []
   : map(split(entraAllowedClients, ','), item => toLower(trim(last(split(item, '=')))))
-// By its place and its name, so that a client may have several keys. A key may have an equals sign in it.
-var clients = map(empty(clientApiKeys) ? [] : split(clientApiKeys, ','), (pair, i) => {
-  id: 'client-key-${i + 1}-${trim(split(pair, '=')[0])}'
+// A key may have an equals sign in it.
+var pairs = map(empty(clientApiKeys) ? [] : split(clientApiKeys, ','), pair => {
+  name: trim(split(pair, '=')[0])
   key: trim(substring(pair, indexOf(pair, '=') + 1))
+})
+// By the key, not by its place: a subscription stays when its key leaves the list, and no two may have one key.
+var clients = map(pairs, pair => {
+  id: 'client-key-${uniqueString(resourceGroup().id, pair.key)}'
+  name: pair.name
+  key: pair.key
 })
 // `,a,b,`, so that one can be looked for with its commas; empty when there is none.
 var subscriptionList = empty(clients) ? '' : ',${join(map(clients, client => client.id), ',')},'
@@ -193,7 +199,7 @@ resource client 'Microsoft.ApiManagement/service/subscriptions@2024-05-01' = [
     parent: service
     name: item.id
     properties: {
-      displayName: item.id
+      displayName: item.name
       scope: api.id
       state: 'active'
       primaryKey: item.key
@@ -211,7 +217,12 @@ resource logger 'Microsoft.ApiManagement/service/loggers@2024-05-01' = {
   }
 }
 
-var nothing = { headers: [], body: { bytes: 0 } }
+// Neither bodies nor headers nor queries: those hold prompts, answers and credentials.
+var nothing = {
+  headers: []
+  body: { bytes: 0 }
+  dataMasking: { queryParams: [{ value: '*', mode: 'Hide' }] }
+}
 
 resource diagnostics 'Microsoft.ApiManagement/service/diagnostics@2024-05-01' = {
   parent: service
@@ -221,7 +232,6 @@ resource diagnostics 'Microsoft.ApiManagement/service/diagnostics@2024-05-01' = 
     alwaysLog: 'allErrors'
     metrics: true
     sampling: { samplingType: 'fixed', percentage: 100 }
-    // Neither bodies nor headers: those hold prompts, answers and credentials.
     frontend: { request: nothing, response: nothing }
     backend: { request: nothing, response: nothing }
   }

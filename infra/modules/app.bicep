@@ -137,7 +137,7 @@ resource app 'Microsoft.App/containerApps@2025-07-01' = {
               type: 'Startup'
               httpGet: { path: '/healthz', port: port }
               initialDelaySeconds: 1
-              periodSeconds: 2
+              periodSeconds: 5
               timeoutSeconds: 2
               failureThreshold: 10
             }
