@@ -5,15 +5,15 @@ import assert from 'node:assert/strict';
 import { ERROR_CODES } from '../../app/src/proxy/proxy-error.ts';
 import { BARE_OPERATIONS, route, understand } from '../../app/src/proxy/front-door.ts';
 import { readConfig } from '../../app/src/config.ts';
-import { textOf } from '../support/sources.ts';
 import { codeOf, compile } from './policy/csharp.ts';
 import { MEMBERS } from './policy/members.ts';
 import {
   breakerRule,
+  clientsOf,
   elementsOf,
   filledIn,
-  FILLINGS,
   FRAGMENTS,
+  fragmentsOf,
   POLICY_FILES,
   policyText,
   readXml,
@@ -23,7 +23,6 @@ import {
 } from './policy/policy-files.ts';
 import { ALLOWED, PARTS, POLICIES, VARIABLE_TYPES, type ElementRule, type Section } from './policy/schema.ts';
 
-const APIM = 'infra/modules/apim.bicep';
 /** The limit of the v2 tiers, per document. */
 const MOST_BYTES = 16 * 1024;
 
@@ -158,30 +157,41 @@ describe('the policy of API Management', () => {
     }
     const { tenant: _, ...expected } = SECTIONS;
     assert.deepEqual(places, expected);
-    const deployed = [...textOf(APIM).matchAll(/name: '(openai-\w+)'\n\s+description/g)].map(([, name = '']) => name);
-    assert.deepEqual(deployed.toSorted(), Object.keys(FRAGMENTS).toSorted());
+    assert.deepEqual(fragmentsOf(FULL).toSorted(), Object.keys(FRAGMENTS).toSorted());
   });
 
-  it('has every placeholder filled by apim.bicep as the tests fill it', () => {
-    const bicep = textOf(APIM);
-    const used = POLICY_FILES.flatMap((file) =>
-      [...new Set(policyText(file).match(/@@\w+@@/g))].map((token) => `${file} ${token}`),
-    );
-    assert.deepEqual(used.toSorted(), FILLINGS.map(({ file, token }) => `${file} ${token}`).toSorted());
-    // `{ token: '@@X@@', text: expression }`, or `replace(text, '@@X@@', expression)`.
-    const filled = new Map<string, string>();
-    for (const [, token = '', text = ''] of bicep.matchAll(/token: '(@@\w+@@)', text: (.+) \}/g))
-      filled.set(token, text);
-    for (const [, token = '', text = ''] of bicep.matchAll(/(?<!token: )'(@@\w+@@)',\s*(\w+)\s*\)/g))
-      filled.set(token, text);
-    for (const { token, bicep: expression } of FILLINGS) assert.equal(filled.get(token), expression, token);
-    for (const { file } of FILLINGS) assert.ok(bicep.includes(`loadTextContent('../policies/${file}.xml')`), file);
+  for (const [what, settings, tenants, allowed] of [
+    ['plain settings', PLAIN, TENANTS.slice(0, 1), ''],
+    ['all settings', FULL, TENANTS, ',eeeeeeee-1111-4111-8111-111111111111,ffffffff-2222-4222-8222-222222222222,'],
+  ] as const) {
+    it(`has what apim.bicep fills in where the files have a placeholder, and nowhere else, with ${what}`, () => {
+      const ids = clientsOf(settings).map(({ id }) => `${id},`);
+      const filled: Readonly<Record<string, string>> = {
+        '@@TENANTS@@': `,${tenants.join(',')},`,
+        '@@ALLOWED@@': allowed,
+        '@@SUBSCRIPTIONS@@': ids.length === 0 ? '' : `,${ids.join('')}`,
+        '@@VALIDATIONS@@': tenants.map((id) => policyText('tenant').replaceAll('@@TENANT@@', id)).join(''),
+        '@@CHAT@@': settings.chatDeployment,
+        '@@EMBEDDING@@': settings.embeddingDeployment,
+        '@@RETRIES@@': settings === PLAIN ? '2' : '1',
+        '@@IDENTITY@@': settings.identityClientId,
+      };
+      for (const file of ['callers', 'paths', 'exhausted', 'openai'] as const) {
+        const expected = policyText(file).replaceAll(/@@\w+@@/g, (token) => filled[token] ?? token);
+        assert.equal(filledIn(file, settings), expected);
+      }
+    });
+  }
+
+  it('is deployed beside a subscription for each client key', () => {
+    const keys = clientsOf(FULL).map(({ key }) => key);
+    assert.deepEqual(keys, ['key=one', 'key2', 'key3']);
+    assert.deepEqual(clientsOf(PLAIN), []);
   });
 
   it('retries as often as there are other resources, and once at least', () => {
     assert.match(filledIn('openai', PLAIN), /<retry count="2"/);
     assert.match(filledIn('openai', FULL), /<retry count="1"/);
-    assert.match(textOf(APIM), /var retries = string\(max\(1, length\(endpoints\) - 1\)\)/);
   });
 
   it('has a breaker that opens at once for 429 and gateways, and knows no wait but Retry-After and ten seconds', () => {

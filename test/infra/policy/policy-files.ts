@@ -1,7 +1,9 @@
-/** The policy's files: read as XML, and filled in as infra/modules/apim.bicep does when it deploys them. */
+/** The policy's files: read as XML, and filled in by infra/modules/apim.bicep itself, as test/infra/bicep expands it. */
 import assert from 'node:assert/strict';
 import { DOMParser, type Element, type Node } from '@xmldom/xmldom';
 import { textOf } from '../../support/sources.ts';
+import { expandBicep, SUBSCRIPTION, type ExpandedResource } from '../bicep/expand.ts';
+import { asInt, asList, asText, at, type Value } from '../bicep/values.ts';
 
 export const POLICY_FILES = ['callers', 'exhausted', 'openai', 'paths', 'tenant'] as const;
 export type PolicyFile = (typeof POLICY_FILES)[number];
@@ -75,25 +77,43 @@ export interface PolicySettings {
   readonly endpoints: number;
 }
 
-interface Filling {
-  readonly token: string;
-  readonly file: PolicyFile;
-  /** The Bicep expression that `text` mirrors, as apim.bicep has it. */
-  readonly bicep: string;
-  readonly text: (settings: PolicySettings) => string;
+const expanded = new Map<string, readonly ExpandedResource[]>();
+
+/** What apim.bicep deploys with these settings. */
+function deployed(settings: PolicySettings): readonly ExpandedResource[] {
+  const { endpoints, ...parameters } = settings;
+  const key = JSON.stringify(settings);
+  const known = expanded.get(key);
+  if (known !== undefined) return known;
+  const { resources } = expandBicep(
+    'infra/modules/apim.bicep',
+    {
+      ...parameters,
+      name: 'apim',
+      location: 'northeurope',
+      tags: {},
+      sku: 'BasicV2',
+      publisherEmail: 'noreply@example.com',
+      identityId: 'id-of-the-identity',
+      insightsId: 'id-of-insights',
+      connectionString: 'connection-string',
+      endpoints: Array.from({ length: endpoints }, (_, i) => ({
+        name: `openai${i + 1}`,
+        url: `https://openai${i + 1}.openai.azure.com`,
+        priority: 1,
+        weight: 1,
+        deployments: '',
+      })),
+    },
+    `${SUBSCRIPTION}/resourceGroups/rg`,
+  );
+  expanded.set(key, resources);
+  return resources;
 }
 
-function items(list: string): readonly string[] {
-  return list === '' ? [] : list.split(',');
-}
-
-function tenantsOf({ entraTenantIds }: PolicySettings): readonly string[] {
-  return entraTenantIds.split(',').map((id) => id.trim().toLowerCase());
-}
-
-/** `,a,b,`, or nothing. */
-function listed(ids: readonly string[]): string {
-  return ids.length === 0 ? '' : `,${ids.join(',')},`;
+/** Those of a type, by the end of its name. */
+function ofType(end: string, settings: PolicySettings): readonly ExpandedResource[] {
+  return deployed(settings).filter(({ type }) => type === `Microsoft.ApiManagement/service/${end}`);
 }
 
 export interface ClientKey {
@@ -102,72 +122,33 @@ export interface ClientKey {
   readonly key: string;
 }
 
-/** The subscriptions that are deployed for client keys: `clients` of apim.bicep. */
-export function clientsOf({ clientApiKeys }: PolicySettings): readonly ClientKey[] {
-  return items(clientApiKeys).map((pair, i) => ({
-    id: `client-key-${i + 1}-${pair.slice(0, pair.indexOf('=')).trim()}`,
-    key: pair.slice(pair.indexOf('=') + 1).trim(),
+/** The subscriptions that are deployed for client keys. */
+export function clientsOf(settings: PolicySettings): readonly ClientKey[] {
+  return ofType('subscriptions', settings).map(({ name, body }) => ({
+    id: name,
+    key: asText(at(body, 'properties', 'primaryKey')),
   }));
 }
 
-/** Every placeholder, by the file that has it. */
-export const FILLINGS: readonly Filling[] = [
-  {
-    token: '@@VALIDATIONS@@',
-    file: 'callers',
-    bicep: 'validations',
-    text: (settings) =>
-      tenantsOf(settings)
-        .map((id) => policyText('tenant').replaceAll('@@TENANT@@', id))
-        .join(''),
-  },
-  {
-    token: '@@TENANTS@@',
-    file: 'callers',
-    bicep: "',${join(tenantIds, ',')},'",
-    text: (settings) => listed(tenantsOf(settings)),
-  },
-  {
-    token: '@@ALLOWED@@',
-    file: 'callers',
-    bicep: 'allowedList',
-    text: ({ entraAllowedClients }) =>
-      listed(items(entraAllowedClients).map((item) => (item.split('=').at(-1) ?? '').trim().toLowerCase())),
-  },
-  {
-    token: '@@SUBSCRIPTIONS@@',
-    file: 'callers',
-    bicep: 'subscriptionList',
-    text: (settings) => listed(clientsOf(settings).map(({ id }) => id)),
-  },
-  { token: '@@CHAT@@', file: 'paths', bicep: 'chatDeployment', text: ({ chatDeployment }) => chatDeployment },
-  {
-    token: '@@EMBEDDING@@',
-    file: 'paths',
-    bicep: 'embeddingDeployment',
-    text: ({ embeddingDeployment }) => embeddingDeployment,
-  },
-  {
-    token: '@@RETRIES@@',
-    file: 'openai',
-    bicep: 'retries',
-    text: ({ endpoints }) => String(Math.max(1, endpoints - 1)),
-  },
-  {
-    token: '@@IDENTITY@@',
-    file: 'openai',
-    bicep: 'identityClientId',
-    text: ({ identityClientId }) => identityClientId,
-  },
-  { token: '@@TENANT@@', file: 'tenant', bicep: 'id', text: (settings) => tenantsOf(settings)[0] ?? '' },
-];
+/** Names of the fragments that are deployed. */
+export function fragmentsOf(settings: PolicySettings): readonly string[] {
+  return ofType('policyFragments', settings).map(({ name }) => name);
+}
 
-/** The file as it is deployed. */
+/** The file as it is deployed; of `tenant`, that for the first tenant. */
 export function filledIn(file: PolicyFile, settings: PolicySettings): string {
-  return FILLINGS.filter((filling) => filling.file === file).reduce(
-    (text, { token, text: by }) => text.replaceAll(token, () => by(settings)),
-    policyText(file),
-  );
+  if (file === 'tenant') {
+    const [first = ''] = settings.entraTenantIds.split(',');
+    const filled = policyText(file).replaceAll('@@TENANT@@', first.trim().toLowerCase());
+    assert.ok(filledIn('callers', settings).includes(filled));
+    return filled;
+  }
+  const fragments = ofType('policyFragments', settings).filter(({ name }) => FRAGMENTS[name] === file);
+  const found = file === 'openai' ? ofType('apis/policies', settings) : fragments;
+  const [only] = found;
+  assert.ok(only !== undefined && found.length === 1, `${file} is deployed ${found.length} times`);
+  assert.equal(at(only.body, 'properties', 'format'), 'xml');
+  return asText(at(only.body, 'properties', 'value'));
 }
 
 export interface BreakerRule {
@@ -178,22 +159,33 @@ export interface BreakerRule {
   readonly errorReasons: readonly string[];
 }
 
-/** The circuit breaker of each resource, as apim.bicep sets it. */
+/** The circuit breaker that each resource has. */
 export function breakerRule(): BreakerRule {
-  const bicep = textOf('infra/modules/apim.bicep');
-  const one = (pattern: RegExp): string => {
-    const found = pattern.exec(bicep)?.[1];
-    assert.ok(found !== undefined, `apim.bicep has nothing like ${pattern}`);
-    return found;
-  };
+  const backends = ofType('backends', ANY).filter(({ body }) => at(body, 'properties', 'type') !== 'Pool');
+  const breakers = backends.map(({ body }) => at(body, 'properties', 'circuitBreaker', 'rules'));
+  assert.equal(new Set(breakers.map((breaker) => JSON.stringify(breaker))).size, 1);
+  const [rule = null, ...more] = asList(breakers[0]);
+  assert.deepEqual(more, []);
+  const condition = (name: string): Value => at(rule, 'failureCondition', name);
   return {
-    tripMs: Number(one(/tripDuration: 'PT(\d+)S'/)) * 1000,
-    count: Number(one(/count: (\d+)/)),
-    ranges: [...bicep.matchAll(/\{ min: (\d+), max: (\d+) \}/g)].map(([, min, max]) => ({
-      min: Number(min),
-      max: Number(max),
+    tripMs: Number(/^PT(\d+)S$/.exec(asText(at(rule, 'tripDuration')))?.[1]) * 1000,
+    count: asInt(condition('count')),
+    ranges: asList(condition('statusCodeRanges')).map((range) => ({
+      min: asInt(at(range, 'min')),
+      max: asInt(at(range, 'max')),
     })),
-    isRetryAfterAccepted: one(/acceptRetryAfter: (\w+)/) === 'true',
-    errorReasons: [...one(/errorReasons: \[([^\]]*)\]/).matchAll(/'(\w+)'/g)].map(([, reason = '']) => reason),
+    isRetryAfterAccepted: at(rule, 'acceptRetryAfter') === true,
+    errorReasons: asList(condition('errorReasons')).map(asText),
   };
 }
+
+/** For what depends on none of them. */
+const ANY: PolicySettings = {
+  entraTenantIds: 'tenant',
+  entraAllowedClients: '',
+  clientApiKeys: '',
+  chatDeployment: 'chat-model',
+  embeddingDeployment: 'embedding-model',
+  identityClientId: 'client-id',
+  endpoints: 2,
+};
