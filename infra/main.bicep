@@ -101,7 +101,7 @@ var useApp = loadBalancer != 'apim'
 var useApim = loadBalancer != 'aca'
 
 var locations = split(empty(openAiLocations) ? 'eastus2,swedencentral,westus3' : openAiLocations, ',')
-var backends backendType[] = empty(openAiBackends) ? map(locations, region => { location: trim(region) }) : openAiBackends
+var backends backendType[] = empty(openAiBackends) ? map(locations, region => { location: region }) : openAiBackends
 var regions = map(
   backends,
   (backend, i) =>
