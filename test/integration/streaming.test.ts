@@ -38,9 +38,9 @@ describe('streaming from a simulated resource', () => {
   let running: RunningBalancer;
   afterEach(() => running.close());
 
-  it('passes each event on as it comes', async () => {
+  it('passes each event on as it comes, from the first content on', async () => {
     running = await startBalancer();
-    for (const count of [1, 2, 5]) {
+    for (const count of [2, 3, 5]) {
       running.resources[0]?.script({ kind: 'stall', afterChunks: count });
       const reading = await open(running.url + PATH, { body: STREAM });
       await reading.came((text) => eventsIn(text).length === count);
@@ -83,28 +83,28 @@ describe('streaming from a simulated resource', () => {
     readonly limits?: Partial<HandlerLimits>;
   }
   const breaks: readonly Break[] = [
-    ...[1, 2, 4, 9].map((n): Break => ({
+    ...[2, 4, 9].map((n): Break => ({
       name: `a reset after event ${n}`,
       fault: { kind: 'reset-mid-stream', afterChunks: n },
       events: n,
       code: 'stream_broken',
       cause: 'reset',
     })),
-    ...[1, 4].map((n): Break => ({
+    ...[2, 4].map((n): Break => ({
       name: `a reset in the middle of event ${n + 1}`,
       fault: { kind: 'reset-mid-stream', afterChunks: n, midEvent: true },
       events: n,
       code: 'stream_broken',
       cause: 'reset',
     })),
-    ...[1, 4].map((n): Break => ({
+    ...[2, 4].map((n): Break => ({
       name: `an orderly end of the connection after event ${n}`,
       fault: { kind: 'truncated', afterChunks: n },
       events: n,
       code: 'stream_broken',
       cause: 'reset',
     })),
-    ...[1, 4].map((n): Break => ({
+    ...[2, 4].map((n): Break => ({
       name: `silence after event ${n}`,
       fault: { kind: 'stall', afterChunks: n },
       events: n,
@@ -146,6 +146,23 @@ describe('streaming from a simulated resource', () => {
         running.assertIdle();
       });
     }
+  }
+
+  for (const [what, fault] of [
+    ['a reset after an event without content', { kind: 'reset-mid-stream', afterChunks: 1 }],
+    ['a reset in the middle of the first content', { kind: 'reset-mid-stream', afterChunks: 1, midEvent: true }],
+    ['an orderly end of the connection before any content', { kind: 'truncated', afterChunks: 1 }],
+  ] as const) {
+    it(`asks another backend after ${what}, and the caller gets one whole stream`, async () => {
+      running = await startBalancer();
+      running.resources[0]?.script(fault);
+      const received = await send(running.url + PATH, { body: STREAM });
+      assert.deepEqual([received.status, received.isComplete], [200, true]);
+      assert.equal(answerOf(received), 'openai2 answers: Say hello.');
+      assert.deepEqual(callCounts(running), [1, 1, 0]);
+      assert.equal(course(received).backend, 'openai2');
+      running.assertIdle();
+    });
   }
 
   it('never ends a large JSON answer that broke as if it were whole', async () => {
@@ -517,7 +534,7 @@ describe('streaming byte for byte', () => {
   });
 
   it('keeps a slow stream alive as long as anything comes', async () => {
-    await start({ STREAM_IDLE_TIMEOUT_SECONDS: '0.15' });
+    await start({ STREAM_IDLE_TIMEOUT_SECONDS: '0.5' });
     const { res, reading: opened } = await begin();
     await write(res, 'data: 0\n\n');
     const reading = await opened;
@@ -526,9 +543,10 @@ describe('streaming byte for byte', () => {
     const other = await idle.reading;
     const idleOver = new AbortController();
     void other.done.then(() => idleOver.abort());
+    const broken = once(res, 'close').then(() => idleOver.abort());
     // Half events count: one byte is a sign of life.
     while (!idleOver.signal.aborted) {
-      await write(res, 'x');
+      await Promise.race([write(res, 'x'), broken]);
       await setImmediate();
     }
     assert.equal(lastError(other.text()).code, 'stream_idle');

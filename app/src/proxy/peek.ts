@@ -1,12 +1,14 @@
 /**
  * Reads on from the headers to the point where it is known whether this answer is to be given: for an event stream its
- * first bytes; for everything else the whole body, as long as it is small. What was read is held, byte for byte.
+ * first content (stream-start.ts); for everything else the whole body, as long as it is small. What was read is held, byte for byte.
  * Until then a failure is still another backend's chance; after it there is none.
  */
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import { classify, needsBody, type Outcome } from '../balancer/outcome.ts';
+import { parseRetryAfterMs } from '../balancer/retry-after.ts';
 import type { Answer, AnswerBody, Failed } from './forward.ts';
 import { isEventStream } from './sse.ts';
+import { outcomeOf, StreamStart, type StreamVerdict } from './stream-start.ts';
 
 /** `isWhole`: `held` is the complete body. */
 export interface Peeked {
@@ -33,7 +35,7 @@ export interface PeekLimits {
   readonly errorBodyMs: number;
   /** Any other body may be silent this long. */
   readonly idleMs: number;
-  /** After this silence an event stream's headers go out, so that nothing on the way gives up on it. */
+  /** After so long without content an event stream's headers go out, so that nothing on the way gives up on it. */
   readonly streamSilenceMs: number;
 }
 
@@ -46,12 +48,19 @@ export async function peek(
 ): Promise<Peeked | PeekFailed> {
   if (needsBody(answer.status)) return peekError(answer, limits, signal, wallClockMs);
   const isStream = isEventStream(answer.header);
+  const start = new StreamStart();
+  const seen: { verdict: StreamVerdict } = { verdict: 'more' };
   const read = await readAhead(answer.body, signal, {
-    stopAtFirst: isStream,
+    ...(isStream ? { isEnough: (chunk) => (seen.verdict = start.take(chunk)) !== 'more' } : {}),
     holdBytes: limits.holdBytes,
-    totalMs: Number.POSITIVE_INFINITY,
-    idleMs: isStream ? limits.streamSilenceMs : limits.idleMs,
+    totalMs: isStream ? limits.streamSilenceMs : Number.POSITIVE_INFINITY,
+    idleMs: isStream ? Number.POSITIVE_INFINITY : limits.idleMs,
   });
+  const { verdict } = seen;
+  if (verdict === 'throttled' || verdict === 'failed') {
+    discard(answer.body, limits.errorBodyMs);
+    return { kind: 'failed', outcome: outcomeOf(verdict, parseRetryAfterMs(answer.header, wallClockMs())) };
+  }
   if (read.ended === 'silent' && isStream) return { kind: 'commit', held: read.held, isWhole: false };
   if (read.ended === 'whole' || read.ended === 'held') {
     return { kind: 'commit', held: read.held, isWhole: read.ended === 'whole' };
@@ -74,7 +83,6 @@ async function peekError(
     return { kind: 'failed', outcome: classify({ status, header, bodyText: () => '' }, wallClockMs()) };
   }
   const read = await readAhead(answer.body, signal, {
-    stopAtFirst: false,
     holdBytes: limits.holdBytes,
     totalMs: limits.errorBodyMs,
     idleMs: Number.POSITIVE_INFINITY,
@@ -130,7 +138,8 @@ function lost(ended: Ended): Outcome {
 type Ended = 'whole' | 'held' | 'cut' | 'silent' | 'aborted';
 
 interface ReadAhead {
-  readonly stopAtFirst: boolean;
+  /** True when this piece is the last that is needed. */
+  readonly isEnough?: (chunk: Buffer) => boolean;
   readonly holdBytes: number;
   readonly totalMs: number;
   readonly idleMs: number;
@@ -151,7 +160,7 @@ function readAhead(
     function onData(chunk: Buffer): void {
       held.push(chunk);
       size += chunk.length;
-      if (plan.stopAtFirst || size > plan.holdBytes) return finish('held');
+      if (plan.isEnough?.(chunk) === true || size > plan.holdBytes) return finish('held');
       if (plan.totalMs === Number.POSITIVE_INFINITY) timer?.refresh();
     }
 
