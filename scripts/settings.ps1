@@ -371,7 +371,28 @@ function Test-Locations($list) {
 $keys = New-Object 'System.Collections.Generic.HashSet[string]'
 
 # False, and every mistake is told, when there is one.
+$settings = 'LOAD_BALANCER OPENAI_CAPACITY EMBEDDING_CAPACITY OPENAI_LOCATIONS OPENAI_BACKENDS CHAT_MODEL_NAME CHAT_MODEL_VERSION CHAT_MODEL_SKU EMBEDDING_MODEL_NAME EMBEDDING_MODEL_VERSION EMBEDDING_MODEL_SKU CLIENT_API_KEYS CLIENT_LIMITS OPERATOR_KEYS ENTRA_TENANT_ID ENTRA_ALLOWED_CLIENTS ENTRA_ALLOWED_OPERATORS MIN_REPLICAS MAX_REPLICAS APIM_SKU APIM_PUBLISHER_EMAIL'
+
+# A name with a typing error sets nothing, and what it was meant to set may be who may call. Only names that look like ours are looked at: others may
+# be of other programs. What azd prints for a value is not looked at but for being empty.
+function Test-Names {
+    $answer = Invoke-Program 'azd' @('env', 'get-values', '--no-prompt')
+    if (-not $answer.IsRight) { return }
+    foreach ($line in $answer.Lines) {
+        if ($line -cnotmatch '\A([A-Za-z][A-Za-z0-9_]*)=.*[^"]') { continue }
+        $name = $Matches[1]
+        if ($name -ceq 'APIM_GATEWAY_URL') { continue }
+        if ($name.ToUpperInvariant() -cnotmatch '\A(APIM_|BACKEND_|CHAT_MODEL|CLIENT_|EMBEDDING_|ENTRA_|LOAD_BAL|MAX_REP|MIN_REP|OPENAI_BACK|OPENAI_CAP|OPENAI_LOC|OPENAI_REG|OPERATOR)') { continue }
+        if (-not (Test-OneOf $name $settings)) {
+            mistake "$name is not a setting of this template, so it would change nothing; there are $settings. Empty it: azd env set $name="
+        }
+    }
+}
+
 function Test-Settings {
+    # Step: check the names
+    Test-Names
+
     # Step: check the front
     Test-ChoiceSetting 'LOAD_BALANCER' 'aca apim both' 'aca'
     Test-ChoiceSetting 'APIM_SKU' 'BasicV2 StandardV2 Developer Basic Standard Premium' 'BasicV2'

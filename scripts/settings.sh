@@ -403,7 +403,26 @@ check_locations() { # LIST
   [ "$number" -le 20 ] || mistake "OPENAI_LOCATIONS has $number regions, but must have at most 20: azd env set OPENAI_LOCATIONS \"eastus2,swedencentral,westus3\""
 }
 
+settings='LOAD_BALANCER OPENAI_CAPACITY EMBEDDING_CAPACITY OPENAI_LOCATIONS OPENAI_BACKENDS CHAT_MODEL_NAME CHAT_MODEL_VERSION CHAT_MODEL_SKU EMBEDDING_MODEL_NAME EMBEDDING_MODEL_VERSION EMBEDDING_MODEL_SKU CLIENT_API_KEYS CLIENT_LIMITS OPERATOR_KEYS ENTRA_TENANT_ID ENTRA_ALLOWED_CLIENTS ENTRA_ALLOWED_OPERATORS MIN_REPLICAS MAX_REPLICAS APIM_SKU APIM_PUBLISHER_EMAIL'
+
+# A name with a typing error sets nothing, and what it was meant to set may be who may call. Only names that look like ours are looked at: others may
+# be of other programs. What azd prints for a value is not looked at but for being empty.
+check_names() {
+  names=$(azd env get-values --no-prompt </dev/null 2>/dev/null | sed -n 's/^\([A-Za-z][A-Za-z0-9_]*\)=.*[^"].*$/\1/p') || names=''
+  for name in $names; do
+    case $(printf '%s' "$name" | tr '[:lower:]' '[:upper:]') in
+      APIM_GATEWAY_URL) continue ;;
+      APIM_* | BACKEND_* | CHAT_MODEL* | CLIENT_* | EMBEDDING_* | ENTRA_* | LOAD_BAL* | MAX_REP* | MIN_REP* | OPENAI_BACK* | OPENAI_CAP* | OPENAI_LOC* | OPENAI_REG* | OPERATOR*) ;;
+      *) continue ;;
+    esac
+    is_one_of "$name" "$settings" || mistake "$name is not a setting of this template, so it would change nothing; there are $settings. Empty it: azd env set $name="
+  done
+}
+
 check_settings() {
+  # Step: check the names
+  check_names
+
   # Step: check the front
   check_choice LOAD_BALANCER "${LOAD_BALANCER:-}" 'aca apim both' aca
   check_choice APIM_SKU "${APIM_SKU:-}" 'BasicV2 StandardV2 Developer Basic Standard Premium' BasicV2

@@ -82,7 +82,7 @@ function whatToTry(url: string, fleet: Fleet): string {
   No BACKEND_n_URL is set, so three simulated Azure OpenAI resources with small quotas run beside the balancer:
     ${resources}
 
-  Ask it (the header x-balancer-backend tells who answered; repeat it a dozen times and see the failover):
+  Ask it (the header x-balancer-backend tells who answered; repeat it ten times within ten seconds and see the failover):
     curl -i ${url}/v1/chat/completions -H 'content-type: application/json' -H 'api-key: ${key}' \\
       -d '{"model":"gpt-5.4-mini","messages":[{"role":"user","content":"hello"}]}'
   or with an SDK:  new OpenAI({ baseURL: '${url}/v1', apiKey: '${key}' })

@@ -101,6 +101,11 @@ describe(CONFIGURATION, () => {
       assert.equal(Number(second), inCode.get(code), `status of ${code} in ${CONFIGURATION}`);
     }
   });
+
+  it('says what each state of a backend means', () => {
+    const kinds = [...textOf('app/src/balancer/circuit-breaker.ts').matchAll(/readonly kind: '(\w+)'/g)];
+    assertSame(namesIn(CONFIGURATION, 'state'), [...new Set(kinds.map(([, kind = '']) => kind))], CONFIGURATION);
+  });
 });
 
 describe('README.md', () => {
@@ -127,9 +132,11 @@ describe('README.md', () => {
 
   it('names one repository, wherever it says how to open or copy it', () => {
     const homes: readonly string[] =
-      textOf('README.md').match(/(?:codespaces\.new\/|url=https:\/\/github\.com\/|azd init -t )[\w-]+\/[\w-]+/g) ?? [];
+      textOf('README.md').match(
+        /(?:codespaces\.new\/|url=https:\/\/github\.com\/|git clone https:\/\/github\.com\/)[\w-]+\/[\w-]+/g,
+      ) ?? [];
     assert.equal(homes.length, 3);
-    assert.deepEqual(new Set(homes.map((home) => home.split(/[/ ]/).slice(-2).join('/'))).size, 1);
+    assert.deepEqual(new Set(homes.map((home) => home.split('/').slice(-2).join('/'))).size, 1);
   });
 
   it('has the headings that the gallery of azd templates asks for', () => {

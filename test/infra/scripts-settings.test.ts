@@ -47,6 +47,17 @@ const WRONG: Readonly<Record<string, readonly [values: Values, told: RegExp]>> =
   'a number of replicas in words': [{ MIN_REPLICAS: 'many' }, /MIN_REPLICAS is 'many'/],
   'a limit twice': [{ CLIENT_LIMITS: 'a=5tpm:6tpm' }, /CLIENT_LIMITS: item 1/],
   'two limits of one client': [{ CLIENT_LIMITS: 'a=5tpm,a=6rpm' }, /CLIENT_LIMITS: item 2/],
+  'a setting with a typing error, which would let everybody of the tenant in': [
+    { ENTRA_ALLOWED_CLIENT: `chat=${ID}` },
+    /ENTRA_ALLOWED_CLIENT is not a setting of this template.*azd env set ENTRA_ALLOWED_CLIENT=/,
+  ],
+  'a capacity with a typing error in its name': [{ OPENAI_CAPACTY: '50' }, /OPENAI_CAPACTY is not a setting/],
+  'a region where a list of regions belongs': [{ OPENAI_LOCATION: 'eastus2' }, /OPENAI_LOCATION is not a setting/],
+  'a name in small letters': [{ client_api_keys: 'a=canary-key-1' }, /client_api_keys is not a setting/],
+  'a setting of the balancer that is not one of the template': [
+    { BACKEND_1_URL: 'https://x' },
+    /BACKEND_1_URL is not a setting/,
+  ],
   'a limit without a name': [{ CLIENT_LIMITS: '5tpm' }, /CLIENT_LIMITS: item 1/],
 };
 
@@ -59,6 +70,8 @@ const RIGHT: Readonly<Record<string, Values>> = {
     OPENAI_BACKENDS: '',
     CLIENT_API_KEYS: '',
   },
+  'what other programs are told': { OPENAI_API_KEY: 'x', OPENAI_HOST: 'azure_custom', APIM_GATEWAY_URL: 'https://x' },
+  'a misspelt setting that is empty': { ENTRA_ALLOWED_CLIENT: '' },
   'one replica': { MAX_REPLICAS: '1' },
   'a name of 64': { CLIENT_API_KEYS: `${'a'.repeat(64)}=key` },
   'the largest capacity': { OPENAI_CAPACITY: '999999999', EMBEDDING_CAPACITY: '1' },

@@ -154,6 +154,14 @@ describe('the settings of the template', () => {
     }
   });
 
+  it('are those whose names the hooks know, in both kinds of shell', () => {
+    const settings = mappedParameters().flatMap(({ variable }) => (OF_AZD.includes(variable) ? [] : [variable]));
+    for (const path of ['scripts/settings.sh', 'scripts/settings.ps1']) {
+      const [, known = ''] = /^\$?settings ?= ?'([^']+)'$/m.exec(textOf(path)) ?? [];
+      assertSame(known.split(' '), settings, path);
+    }
+  });
+
   it('have no name that an output has too: it would come back as a setting at the next deployment', () => {
     const settings = new Set(mappedParameters().map(({ variable }) => variable));
     const both = declarationsOf(MAIN, 'output').filter(({ name }) => settings.has(name));

@@ -21,8 +21,8 @@ const MISSING: ProxyError = {
 const UNKNOWN: ProxyError = {
   code: 'unknown_credential',
   message:
-    'The credential is not known here. Send a client key of this balancer (one of CLIENT_API_KEYS), not the key of ' +
-    'an Azure OpenAI resource.',
+    "The credential is not known here: it is none of this balancer's client keys (CLIENT_API_KEYS; it may have none, and " +
+    'take Microsoft Entra tokens only). The key of an Azure OpenAI resource does not count here.',
   headers: BEARER,
 };
 
