@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { outcomeOf, StreamStart, type StreamVerdict } from '../../../app/src/proxy/stream-start.ts';
 
 const event = (data: object | string, name?: string): string =>
