@@ -59,6 +59,11 @@ async function tell(url: string): Promise<void> {
   await openai2?.stopListening();
   await stream(client, 'Stream me an answer through the failover');
 
+  say('Now openai3, the last one, is throttled for half a second: the request waits here instead of failing.');
+  openai3?.throttle(500);
+  await chat(client, 'Somebody will be back in a moment');
+  await chat(client, 'And a moment later');
+
   say('What the log stream shows:');
   for (const line of log.filter((text) => /^(Proxying|(WARNING )?Backend)/.test(text)))
     say(`  ${line.split(' request=')[0] ?? ''}`);

@@ -32,6 +32,7 @@ function defaults(): ReadonlyMap<string, string> {
     HTTP_TIMEOUT_SECONDS: config.httpTimeoutMs / 1000,
     STREAM_IDLE_TIMEOUT_SECONDS: config.streamIdleTimeoutMs / 1000,
     SSE_KEEPALIVE_SECONDS: config.sseKeepAliveMs / 1000,
+    MAX_HOLD_SECONDS: config.maxHoldMs / 1000,
     MAX_BODY_BYTES: config.maxBodyBytes,
     MAX_BUFFERED_BYTES: config.maxBufferedBytes,
     MAX_CONCURRENT_REQUESTS: config.maxConcurrentRequests,

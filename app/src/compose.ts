@@ -19,6 +19,7 @@ import { createOpsRoutes } from './ops/routes.ts';
 import { statusDocument } from './ops/status.ts';
 import { createAdmission, type Admission } from './proxy/admission.ts';
 import { createConnections, type Connections } from './proxy/connections.ts';
+import { createHold, type Hold } from './proxy/hold.ts';
 import { notServed } from './proxy/door.ts';
 import { createDrain, type Drain } from './proxy/drain.ts';
 import { createForwarder as createRealForwarder, targetOf, type CreateForwarder } from './proxy/forward.ts';
@@ -54,6 +55,7 @@ export interface Balancer {
   readonly pool: Pool;
   readonly admission: Admission;
   readonly drain: Drain;
+  readonly hold: Hold;
   /** Tells /readyz that it is listening. */
   setReady(): void;
   /** Ends the kept connections to the backends. */
@@ -67,8 +69,13 @@ export function compose(config: Config, edges: Edges): Balancer {
     mostRequests: config.maxConcurrentRequests,
     mostBufferedBytes: config.maxBufferedBytes,
   });
+  const hold = createHold(clock);
   const metrics = createMetrics({
-    gauges: { requestsInFlight: () => admission.inFlight, bytesBuffered: () => admission.bodies.taken },
+    gauges: {
+      requestsInFlight: () => admission.inFlight,
+      bytesBuffered: () => admission.bodies.taken,
+      requestsHeld: () => hold.size,
+    },
     withProcess: edges.withProcessMetrics ?? false,
   });
   const observe = observeAll([edges.observe, metrics.observe]);
@@ -104,6 +111,7 @@ export function compose(config: Config, edges: Edges): Balancer {
     limiter: createClientLimiter(config.clientLimits, wallClockMs),
     estimator: createTokenEstimator(),
     admission,
+    hold,
     observe,
     limits: { ...limitsOf(config), ...edges.handlerLimits },
     active,
@@ -152,6 +160,7 @@ export function compose(config: Config, edges: Edges): Balancer {
     pool,
     admission,
     drain,
+    hold,
     setReady() {
       isListening = true;
       entra?.warm();
@@ -213,6 +222,7 @@ function limitsOf(config: Config): HandlerLimits {
     errorBodyMs: 2000,
     idleMs: config.streamIdleTimeoutMs,
     sseKeepAliveMs: config.sseKeepAliveMs,
+    maxHoldMs: config.maxHoldMs,
   };
 }
 

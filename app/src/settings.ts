@@ -134,6 +134,7 @@ const Settings = z.object({
   HTTP_TIMEOUT_SECONDS: seconds(230),
   STREAM_IDLE_TIMEOUT_SECONDS: seconds(600),
   SSE_KEEPALIVE_SECONDS: seconds(20),
+  MAX_HOLD_SECONDS: seconds(2, 0),
   MAX_BODY_BYTES: whole(32 * 2 ** 20, 1, 2 ** 30),
   MAX_BUFFERED_BYTES: whole(256 * 2 ** 20, 1, 2 ** 40),
   MAX_CONCURRENT_REQUESTS: whole(1000, 1, 1_000_000),

@@ -16,7 +16,8 @@ describe('the output of the process', function () {
   });
 
   it('is one line an attempt and one a request, in which no credential is', async () => {
-    const started = await startProcess({ ...fleet.env, CLIENT_API_KEYS: `tester=${CLIENT_KEY}` });
+    const settings = { CLIENT_API_KEYS: `tester=${CLIENT_KEY}`, MAX_HOLD_SECONDS: '0' };
+    const started = await startProcess({ ...fleet.env, ...settings });
     fleet.resources[0]?.always({ kind: 'throttle', retryAfterMs: 1200 });
     fleet.resources[1]?.always({ kind: 'status', status: 503 });
     const received = await send(`${started.url}/v1/chat/completions?api-version=secret-query`, {
@@ -37,7 +38,7 @@ describe('the output of the process', function () {
   });
 
   it('is lines of JSON with LOG_FORMAT=json, every one of them', async () => {
-    const started = await startProcess({ ...fleet.env, LOG_FORMAT: 'json' });
+    const started = await startProcess({ ...fleet.env, LOG_FORMAT: 'json', MAX_HOLD_SECONDS: '0' });
     fleet.resources[0]?.script({ kind: 'throttle', retryAfterMs: 1200 });
     fleet.resources[1]?.script({ kind: 'throttle', retryAfterMs: 1200 });
     assert.equal((await send(`${started.url}/v1/chat/completions`, { body: chat({ model: 'gpt\n"5' }) })).status, 429);

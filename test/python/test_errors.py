@@ -185,17 +185,41 @@ async def test_a_closed_port_is_a_connection_error(client: Client, scene: Scene)
         await chat(client)
 
 
+@pytest.mark.parametrize("way", SIMULATOR_WAYS, ids=str)
 async def test_an_error_event_in_a_chat_stream_is_an_api_error(client: Client, scene: Scene) -> None:
     scene.fault("throttle-in-stream:chat-error")
     with pytest.raises(APIError, match="overloaded"):
         await chat_streamed(client, [])
 
 
+@pytest.mark.parametrize("way", SIMULATOR_WAYS, ids=str)
 async def test_an_error_event_in_a_response_stream_is_an_api_error(client: Client, scene: Scene) -> None:
     scene.fault("throttle-in-stream:error-event")
     with pytest.raises(APIError) as raised:
         await response_streamed(client, [])
     assert raised.value.code == "rate_limit_exceeded"
+
+
+@pytest.mark.parametrize("shape", ["error-event", "response-failed"])
+@pytest.mark.parametrize("way", BALANCER_WAYS, ids=str)
+async def test_a_throttle_inside_a_response_stream_is_answered_by_another_resource(
+    client: Client, scene: Scene, shape: str
+) -> None:
+    scene.resources[0].fault(f"throttle-in-stream:{shape}:5000")
+    assert await response_streamed(client, []) == answer_of("openai2")
+
+
+@pytest.mark.parametrize("way", BALANCER_WAYS, ids=str)
+async def test_a_throttle_inside_a_chat_stream_is_answered_by_another_resource(client: Client, scene: Scene) -> None:
+    scene.resources[0].fault("throttle-in-stream:chat-error:5000")
+    assert await chat_streamed(client, []) == answer_of("openai2")
+
+
+@pytest.mark.parametrize("way", BALANCER_WAYS, ids=str)
+async def test_a_throttle_inside_every_stream_is_a_rate_limit_error(client: Client, scene: Scene) -> None:
+    scene.fault("throttle-in-stream:error-event:5000")
+    with pytest.raises(RateLimitError):
+        await response_streamed(client, [])
 
 
 @pytest.mark.parametrize("fault", ["reset-mid-stream:6", "reset-mid-stream:6:mid-event", "truncated:6"])

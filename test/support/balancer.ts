@@ -33,7 +33,7 @@ export interface BalancerSetup {
   readonly backends?: number;
   /** Changes to a resource's options, by index. */
   readonly resource?: (index: number) => Partial<ResourceOptions>;
-  /** More settings; undefined removes one. */
+  /** More settings; undefined removes one. Nobody is held unless MAX_HOLD_SECONDS says so. */
   readonly settings?: Readonly<Record<string, string | undefined>>;
   readonly clock?: () => number;
   readonly wallClockMs?: () => number;
@@ -64,7 +64,12 @@ export async function startBalancer(setup: BalancerSetup = {}): Promise<RunningB
     })),
   );
   const { resources } = fleet;
-  const config = readConfig({ ...settingsFor(resources), CLIENT_API_KEYS: `tester=${CLIENT_KEY}`, ...setup.settings });
+  const config = readConfig({
+    ...settingsFor(resources),
+    CLIENT_API_KEYS: `tester=${CLIENT_KEY}`,
+    MAX_HOLD_SECONDS: '0',
+    ...setup.settings,
+  });
   const events: ProxyEvent[] = [];
   const log: string[] = [];
   const waiting = new Set<(event: ProxyEvent) => void>();

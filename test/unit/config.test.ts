@@ -46,6 +46,7 @@ describe('config: defaults', () => {
       maxBodyBytes: 33_554_432,
       maxBufferedBytes: 268_435_456,
       maxConcurrentRequests: 1000,
+      maxHoldMs: 2000,
       drainMs: 25_000,
       clientKeys: [],
       operatorKeys: [],

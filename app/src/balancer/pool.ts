@@ -20,6 +20,7 @@ import { reasonOf, type FailedOutcome, type Outcome } from './outcome.ts';
 import type { Quota } from './quota.ts';
 import { createPoolState, type Entry, type Host, type Part } from './pool-state.ts';
 import { select, type Candidate } from './selection.ts';
+import { lastMissing, whyNobody, worthWaiting } from './waiting.ts';
 
 /** What a request needs. `tried`: names of the backends it was refused by in this pass. `tokens`: its estimated size. */
 export interface Ask {
@@ -27,6 +28,10 @@ export interface Ask {
   readonly tried: ReadonlySet<string>;
   readonly tokens: number;
   readonly affinityKey?: string;
+  /** Clock ms: so long the request would rather wait than be refused. */
+  readonly holdUntil?: number;
+  /** It waits in a line: it takes only what is available, not what is just coming back from a throttle. */
+  readonly patient?: boolean;
 }
 
 /** Permission for one attempt. `deployment`: the name to send upstream. `epoch`: what was known when it began. */
@@ -42,7 +47,7 @@ export interface Lease {
 
 export type Acquired =
   | { readonly kind: 'lease'; readonly lease: Lease }
-  /** Worth waiting for until then (clock ms). Comes with holding; nothing returns it yet. */
+  /** Worth waiting for: look again then (clock ms), or when the pool has changed. */
   | { readonly kind: 'wait'; readonly until: number; readonly why: 'throttled' | 'priority' }
   | { readonly kind: 'none'; readonly why: NoneReason; readonly recoversAt?: number };
 
@@ -123,10 +128,17 @@ export function createPool(options: PoolOptions): Pool {
   function acquire(ask: Ask, now: number): Acquired {
     const all = optionsFor(ask, now);
     const untried = all.filter((option) => !ask.tried.has(option.backend.name));
-    const chosen = select(untried, random) ?? lastMissing(all, ask);
-    const acquired: Acquired = chosen === undefined ? none(all) : { kind: 'lease', lease: lend(chosen.entry, now) };
+    const chosen = select(untried, random) ?? lastMissing(all, ask.tried);
+    const until = worthWaiting(all, chosen, ask, now);
+    const acquired = until === undefined ? leaseOrNone(all, chosen, now) : wait(until);
     trim();
     return acquired;
+  }
+
+  function leaseOrNone(all: readonly Option[], chosen: Option | undefined, now: number): Acquired {
+    return chosen === undefined
+      ? { kind: 'none', ...whyNobody(all) }
+      : { kind: 'lease', lease: lend(chosen.entry, now) };
   }
 
   function optionsFor(ask: Ask, now: number): readonly Option[] {
@@ -318,21 +330,8 @@ function hasAnsweredOthers({ entry, answersBefore, ownAnswers }: Loan): boolean 
   return entry.host.answers - answersBefore > ownAnswers;
 }
 
-/** When it is missing everywhere and nobody was asked yet, the one found missing longest ago is asked again. */
-function lastMissing(all: readonly Option[], ask: Ask): Option | undefined {
-  if (ask.tried.size > 0 || !all.every((option) => option.standing === 'missing')) return undefined;
-  return all.toSorted((a, b) => a.restsUntil - b.restsUntil)[0];
-}
-
-/** Why nobody may be asked. A throttle outweighs the rest: it is the one that waiting helps. */
-function none(all: readonly Option[]): Acquired {
-  const recoveries = all.flatMap(({ entry: { state }, standing: how }) =>
-    how === 'cooldown' && state.kind === 'cooldown' ? [state.recoversAt] : [],
-  );
-  if (recoveries.length > 0) return { kind: 'none', why: 'throttled', recoversAt: Math.min(...recoveries) };
-  if (all.every(({ standing: how }) => how === 'missing')) return { kind: 'none', why: 'missing' };
-  const why = all.every(({ standing: how }) => how === 'missing' || how === 'quarantined') ? 'unauthorized' : 'failing';
-  return { kind: 'none', why };
+function wait(until: number): Acquired {
+  return { kind: 'wait', until, why: 'throttled' };
 }
 
 const STRICTNESS: Readonly<Record<Standing, number>> = {

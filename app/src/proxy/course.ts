@@ -26,6 +26,12 @@ export class Course {
     this.steps.push(`${lease.backend.name}=${stepOf(outcome, kept?.status)}`);
   }
 
+  /** The request waited, and begins anew: whoever refused it before may be asked once more. */
+  restart(heldMs: number): void {
+    this.tried.clear();
+    this.steps.push(`held=${Math.round(heldMs)}ms`);
+  }
+
   /** The leases of the 500s, whose blame waits for the request's end. */
   failed500(): readonly Lease[] {
     const leases: Lease[] = [];

@@ -7,6 +7,7 @@ import type { Observe } from '../telemetry/events.ts';
 import type { Admission } from './admission.ts';
 import type { Connections } from './connections.ts';
 import type { Forward, Target } from './forward.ts';
+import type { Hold } from './hold.ts';
 import type { TokenEstimator } from './token-estimate.ts';
 
 export interface HandlerDeps {
@@ -19,6 +20,7 @@ export interface HandlerDeps {
   readonly limiter: ClientLimiter;
   readonly estimator: TokenEstimator;
   readonly admission: Admission;
+  readonly hold: Hold;
   readonly observe: Observe;
   readonly limits: HandlerLimits;
   /** Requests in progress, so that a drain can end what outlasts it. */
@@ -41,4 +43,6 @@ export interface HandlerLimits {
   readonly errorBodyMs: number;
   readonly idleMs: number;
   readonly sseKeepAliveMs: number;
+  /** A throttled request waits for a recovery that is no further off. */
+  readonly maxHoldMs: number;
 }

@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { decide, refuse, type NoneReason } from '../balancer/failover.ts';
 import type { Outcome, Usage } from '../balancer/outcome.ts';
-import type { Lease } from '../balancer/pool.ts';
+import type { Acquired, Lease } from '../balancer/pool.ts';
 import { parseQuota } from '../balancer/quota.ts';
 import { TokenError } from '../auth/token-source.ts';
 import type { ProxyEvent } from '../telemetry/events.ts';
@@ -15,6 +15,7 @@ import type { Answer, Failed } from './forward.ts';
 import { operationLabel, pathOf } from './front-door.ts';
 import type { HandlerDeps } from './handler-deps.ts';
 import { upstreamHeaders, type Credential } from './headers.ts';
+import { acquireLater, acquireNow } from './lease-or-wait.ts';
 import { peek, type KeptAnswer, type Peeked, type PeekFailed } from './peek.ts';
 import { ERROR_CODES, type ProxyError } from './proxy-error.ts';
 import * as refusals from './refusals.ts';
@@ -117,9 +118,17 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
 
   /** The loop. Each backend is asked at most once; whoever answers first is relayed. */
   async function serve(call: Call, course: Course): Promise<Ending> {
-    for (;;) {
-      const { tried } = course;
-      const got = pool.acquire({ deployment: call.asked.deployment, tried, tokens: 0 }, clock());
+    for (let mayHold = call.maxHoldMs > 0; ;) {
+      const { asked, maxHoldMs, signal } = call;
+      let got: Acquired | undefined = acquireNow(deps, asked.deployment, course.tried, mayHold ? maxHoldMs : 0);
+      if (got.kind === 'wait') {
+        // Once: who waited and is refused again is told so.
+        mayHold = false;
+        const later = await acquireLater(deps, asked.deployment, { until: got.until, maxHoldMs, signal });
+        course.restart(later.heldMs);
+        ({ got } = later);
+      }
+      if (got === undefined) return leave(call, course);
       if (got.kind === 'wait') return refuseCall(call, course, { why: 'throttled', recoversAt: got.until });
       if (got.kind === 'none') return refuseCall(call, course, got);
       const { lease } = got;
@@ -197,6 +206,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     const backend = lease.backend.name;
     call.body.free();
     pool.observe(lease, { kind: 'first-content' }, clock());
+    deps.hold.wake();
     pool.conclude(course.failed500(), status < 400, clock());
     const tap = call.asked.isCounted ? createUsageTap(header, call.pass?.countsTokens === true) : undefined;
     const relayed: Relayed = {
@@ -279,6 +289,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   function end(call: Call, lease: Lease, outcome: Outcome): void {
     const now = clock();
     pool.settle(lease, outcome, now);
+    deps.hold.wake();
     const { backend, deployment, startedAt } = lease;
     const requestId = call.id;
     const durationMs = now - startedAt;

@@ -8,6 +8,7 @@ export const ERROR_CODES = {
   invalid_path: { status: 400, type: 'invalid_request_error' },
   invalid_deployment_name: { status: 400, type: 'invalid_request_error' },
   malformed_request: { status: 400, type: 'invalid_request_error' },
+  invalid_hold: { status: 400, type: 'invalid_request_error' },
   invalid_content_encoding: { status: 415, type: 'invalid_request_error' },
   missing_credential: { status: 401, type: 'authentication_error' },
   unknown_credential: { status: 401, type: 'authentication_error' },

@@ -30,6 +30,11 @@ export const PATH_ERRORS = {
   },
 } as const satisfies Readonly<Record<string, ProxyError>>;
 
+export const INVALID_HOLD: ProxyError = {
+  code: 'invalid_hold',
+  message: 'x-balancer-max-hold-ms must be a whole number of milliseconds, such as 500, or 0 not to wait at all.',
+};
+
 export const METHOD_NOT_ALLOWED: ProxyError = {
   code: 'method_not_allowed',
   message: 'Only GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS are served; this is not a forward proxy.',

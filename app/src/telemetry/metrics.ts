@@ -9,6 +9,7 @@ import type { Observe, ProxyEvent } from './events.ts';
 export interface Gauges {
   readonly requestsInFlight: () => number;
   readonly bytesBuffered: () => number;
+  readonly requestsHeld: () => number;
 }
 
 export interface Metrics {
@@ -74,6 +75,9 @@ export function createMetrics({ gauges, withProcess }: MetricsParts): Metrics {
   });
   gauge(registers, 'balancer_requests_in_flight', 'Requests that were let in and have not ended.', () =>
     gauges.requestsInFlight(),
+  );
+  gauge(registers, 'balancer_requests_held', 'Requests that wait for a throttled backend.', () =>
+    gauges.requestsHeld(),
   );
   gauge(registers, 'balancer_bytes_buffered', 'Bytes of request bodies that are held.', () => gauges.bytesBuffered());
 

@@ -6,7 +6,10 @@ import { createMetrics, type Metrics } from '../../../app/src/telemetry/metrics.
 type Finished = Extract<ProxyEvent, { kind: 'request-finished' }>;
 
 function start(withProcess = false): Metrics {
-  return createMetrics({ gauges: { requestsInFlight: () => 3, bytesBuffered: () => 4096 }, withProcess });
+  return createMetrics({
+    gauges: { requestsInFlight: () => 3, bytesBuffered: () => 4096, requestsHeld: () => 2 },
+    withProcess,
+  });
 }
 
 function finished(more: Partial<Finished> = {}): Finished {

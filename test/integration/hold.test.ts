@@ -1,0 +1,147 @@
+// Nobody can answer now, but somebody can in a moment: the request waits here, not in the caller's patience.
+
+import assert from 'node:assert/strict';
+import OpenAI from 'openai';
+import { CLIENT_KEY, startBalancer, type BalancerSetup, type RunningBalancer } from '../support/balancer.ts';
+import { chat, errorOf, send, type Received } from '../support/http.ts';
+import { answerOf, callCounts, course } from '../support/observed.ts';
+import { until } from '../support/until.ts';
+
+const PATH = '/v1/chat/completions';
+
+describe('holding', () => {
+  let running: RunningBalancer;
+  afterEach(() => running.close());
+
+  async function start(maxHold: string, setup: BalancerSetup = {}): Promise<void> {
+    running = await startBalancer({ ...setup, settings: { MAX_HOLD_SECONDS: maxHold, ...setup.settings } });
+  }
+
+  const ask = (headers: Record<string, string> = {}): Promise<Received> =>
+    send(running.url + PATH, { body: chat(), headers: { 'api-key': CLIENT_KEY, ...headers } });
+
+  function throttleAll(retryAfterMs: number): void {
+    for (const resource of running.resources) resource.script({ kind: 'throttle', retryAfterMs });
+  }
+
+  /** The gauge of /metrics, through the balancer's own words. */
+  const isHolding = (count: number) => (): boolean => running.balancer.hold.size === count;
+
+  it('answers when the first backend is back, and says how long it waited', async () => {
+    await start('2');
+    throttleAll(150);
+    const received = await ask();
+    assert.equal(received.status, 200);
+    assert.equal(answerOf(received), 'openai1 answers: Say hello.');
+    assert.match(
+      String(course(received).trace),
+      /^openai1=429\(150ms\) openai2=429\(150ms\) openai3=429\(150ms\) held=1\d\dms openai1=200$/,
+    );
+    assert.equal(course(received).attempts, '4');
+    assert.deepEqual(callCounts(running), [2, 1, 1]);
+    running.assertIdle();
+    assert.equal(running.balancer.hold.size, 0);
+  });
+
+  it('holds the next request without asking anybody who is still throttled', async () => {
+    await start('2');
+    throttleAll(200);
+    const [first, second] = await Promise.all([ask(), ask()]);
+    assert.deepEqual([first?.status, second?.status], [200, 200]);
+    assert.ok(callCounts(running).reduce((sum, calls) => sum + calls, 0) <= 8);
+    running.assertIdle();
+  });
+
+  it('refuses at once what would have to wait longer, with the honest time', async () => {
+    await start('2');
+    throttleAll(9000);
+    const received = await ask();
+    assert.equal(received.status, 429);
+    assert.equal(errorOf(received).code, 'all_backends_throttled');
+    assert.ok(!String(course(received).trace).includes('held'));
+    running.assertIdle();
+  });
+
+  it('refuses who is throttled again after waiting: nobody waits twice', async () => {
+    await start('2');
+    for (const resource of running.resources) {
+      resource.script({ kind: 'throttle', retryAfterMs: 100 }, { kind: 'throttle', retryAfterMs: 500 });
+    }
+    const received = await ask();
+    assert.equal(received.status, 429);
+    assert.equal(String(course(received).trace).match(/held=/g)?.length, 1);
+    running.assertIdle();
+  });
+
+  it('waits no longer than its caller asks, and not at all for 0', async () => {
+    await start('2');
+    throttleAll(400);
+    assert.equal((await ask({ 'x-balancer-max-hold-ms': '0' })).status, 429);
+    const received = await ask({ 'x-balancer-max-hold-ms': '100' });
+    assert.equal(received.status, 429);
+    assert.ok(!String(course(received).trace).includes('held'));
+    assert.deepEqual(callCounts(running), [1, 1, 1]);
+    running.assertIdle();
+  });
+
+  it('tells a caller who asks for nonsense', async () => {
+    await start('2');
+    const received = await ask({ 'x-balancer-max-hold-ms': 'soon' });
+    assert.equal(received.status, 400);
+    assert.equal(errorOf(received).code, 'invalid_hold');
+    assert.deepEqual(callCounts(running), [0, 0, 0]);
+  });
+
+  it('sends one request to a backend that is just back, not the herd, and answers everybody', async () => {
+    await start('5', { backends: 1, resource: () => ({ chunkDelayMs: 1 }) });
+    running.resources[0]?.script({ kind: 'throttle', retryAfterMs: 200 });
+    let most = 0;
+    const [resource] = running.resources;
+    const counting = running.event('attempt-started');
+    const asked = Promise.all(Array.from({ length: 20 }, () => ask()));
+    await counting;
+    await until(() => running.balancer.hold.size >= 15);
+    const look = (): boolean => {
+      most = Math.max(most, resource?.openRequests ?? 0);
+      return running.balancer.hold.size === 0;
+    };
+    await until(look);
+    const received = await asked;
+    assert.deepEqual([...new Set(received.map(({ status }) => status))], [200]);
+    assert.ok(most < 16, `${most} requests at a time`);
+    running.assertIdle();
+  });
+
+  it('forgets a caller who leaves while it waits', async () => {
+    await start('60');
+    throttleAll(30_000);
+    const gone = new AbortController();
+    const asked = send(running.url + PATH, { body: chat(), signal: gone.signal }).catch(() => 'gone');
+    await until(isHolding(1));
+    const finished = running.event('request-finished');
+    gone.abort();
+    assert.equal(await asked, 'gone');
+    assert.equal((await finished).ending, 'abandoned');
+    assert.equal(running.balancer.hold.size, 0);
+    running.assertIdle();
+  });
+
+  it('holds streams alike, and the openai package sees nothing of it', async () => {
+    await start('2');
+    for (const resource of running.resources) {
+      resource.script({ kind: 'throttle-in-stream', shape: 'error-event', retryAfterMs: 120 });
+    }
+    const client = new OpenAI({ baseURL: running.url, apiKey: CLIENT_KEY, maxRetries: 0 });
+    const stream = await client.responses.create({
+      model: 'gpt-5.4-mini',
+      input: 'Say hello.',
+      stream: true,
+      store: false,
+    });
+    let text = '';
+    for await (const event of stream) if (event.type === 'response.output_text.delta') text += event.delta;
+    assert.equal(text, 'openai1 answers: Say hello.');
+    assert.deepEqual(callCounts(running), [2, 1, 1]);
+    running.assertIdle();
+  });
+});
