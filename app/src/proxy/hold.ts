@@ -81,7 +81,7 @@ export function createHold(clock: () => number): Hold {
 
   /** Everybody for whom there is room now, from the front. */
   function serve(queue: Queue): void {
-    for (const { request, leave } of [...queue.waiters]) {
+    for (const { request, leave } of queue.waiters) {
       const got = request.acquire(true);
       if (got.kind === 'wait') return arm(queue, got.until);
       leave(got);
@@ -93,7 +93,7 @@ export function createHold(clock: () => number): Hold {
     wait,
     wake() {
       if (size === 0) return;
-      for (const queue of [...queues.values()]) serve(queue);
+      for (const queue of queues.values()) serve(queue);
     },
     get size() {
       return size;
