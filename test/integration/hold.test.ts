@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import OpenAI from 'openai';
 import { CLIENT_KEY, startBalancer, type BalancerSetup, type RunningBalancer } from '../support/balancer.ts';
+import { startHeldUpstream } from '../support/held-upstream.ts';
 import { chat, errorOf, send, type Received } from '../support/http.ts';
 import { answerOf, callCounts, course } from '../support/observed.ts';
 import { until } from '../support/until.ts';
@@ -110,6 +111,74 @@ describe('holding', () => {
     assert.deepEqual([...new Set(received.map(({ status }) => status))], [200]);
     assert.ok(most < 16, `${most} requests at a time`);
     running.assertIdle();
+  });
+
+  it('waits for the throttled backend beside one that fails, whatever else goes on', async () => {
+    await start('2', { backends: 2 });
+    const [first, second] = running.resources;
+    first?.script({ kind: 'throttle', retryAfterMs: 300 });
+    second?.always({ kind: 'status', status: 503 });
+    const asked = ask();
+    await until(isHolding(1));
+    // Something else ends, and the line is looked at.
+    await send(running.url + '/v1/embeddings', {
+      body: JSON.stringify({ model: 'text-embedding-3-large', input: 'x' }),
+    });
+    const received = await asked;
+    assert.equal(received.status, 200);
+    assert.match(String(course(received).trace), /^openai1=429\(300ms\) openai2=503 held=\d+ms openai1=200$/);
+    running.assertIdle();
+  });
+
+  it('asks the first again that is back before the last has refused', async () => {
+    const upstream = await startHeldUpstream();
+    try {
+      await start('2', { backends: 1, settings: { BACKEND_2_URL: upstream.url, BACKEND_2_APIKEY: 'key-2' } });
+      running.resources[0]?.script({ kind: 'throttle', retryAfterMs: 20 });
+      const asked = ask();
+      const { res } = await upstream.next();
+      const since = performance.now();
+      await until(() => performance.now() - since > 40);
+      res.writeHead(429, { 'retry-after-ms': '20000' }).end();
+      const received = await asked;
+      assert.equal(received.status, 200);
+      assert.match(
+        String(course(received).trace),
+        /^openai1=429\(20ms\) openai2=429\(20000ms\) held=\d+ms openai1=200$/,
+      );
+      running.assertIdle();
+    } finally {
+      await upstream.close();
+    }
+  });
+
+  it('lets newcomers wait behind those who wait', async () => {
+    await start('2', { backends: 1 });
+    running.resources[0]?.script({ kind: 'throttle', retryAfterMs: 250 });
+    const first = ask();
+    await until(isHolding(1));
+    const second = ask();
+    await until(isHolding(2));
+    assert.deepEqual(callCounts(running), [1]);
+    assert.deepEqual([(await first).status, (await second).status], [200, 200]);
+    running.assertIdle();
+  });
+
+  it('charges a client nothing who leaves while it waits', async () => {
+    await start('60', { settings: { CLIENT_LIMITS: 'tester=100000tpm' } });
+    throttleAll(30_000);
+    const gone = new AbortController();
+    const body = chat({ max_tokens: 50_000 });
+    const asked = send(running.url + PATH, { body, signal: gone.signal }).catch(() => 'gone');
+    await until(isHolding(1));
+    const finished = running.event('request-finished');
+    gone.abort();
+    await asked;
+    await finished;
+    const other = await send(running.url + '/v1/embeddings', {
+      body: JSON.stringify({ model: 'text-embedding-3-large', input: 'x' }),
+    });
+    assert.ok(Number(other.headers['x-ratelimit-remaining-tokens']) > 99_000);
   });
 
   it('forgets a caller who leaves while it waits', async () => {

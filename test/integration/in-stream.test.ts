@@ -1,9 +1,11 @@
 // A throttle that hides inside a 200: Azure begins a stream before it knows whether there is quota.
 
 import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
 import OpenAI, { RateLimitError } from 'openai';
 import { CLIENT_KEY, startBalancer, type RunningBalancer } from '../support/balancer.ts';
 import { chat, errorOf, send } from '../support/http.ts';
+import { behind, startHeldUpstream, type HeldUpstream } from '../support/held-upstream.ts';
 import { answerOf, callCounts, course, statesOf } from '../support/observed.ts';
 
 const RESPONSES = '/responses';
@@ -97,13 +99,59 @@ describe('a failure inside a stream, before its first content', () => {
   });
   afterEach(() => running.close());
 
-  it('is answered by another backend, and opens the breaker', async () => {
+  it('is answered by another backend, and blamed as a 500 is: one is forgiven', async () => {
     running.resources[0]?.script({ kind: 'error-mid-stream', afterChunks: 1 });
     const received = await send(running.url + RESPONSES, { body: ASKED });
     assert.equal(received.status, 200);
-    assert.equal(course(received).trace, 'openai1=in-stream openai2=200');
+    assert.equal(course(received).trace, 'openai1=500 openai2=200');
     assert.match(received.body.toString(), /openai2 answers/);
-    assert.deepEqual(statesOf(running), ['closed/open', 'closed/closed', 'closed/closed']);
+    assert.deepEqual(statesOf(running), ['closed/closed(1)', 'closed/closed', 'closed/closed']);
     running.assertIdle();
   });
+
+  it('at every backend opens no breaker: one poison request must not', async () => {
+    for (const resource of running.resources) resource.script({ kind: 'error-mid-stream', afterChunks: 1 });
+    const received = await send(running.url + RESPONSES, { body: ASKED });
+    assert.equal(received.status, 502);
+    assert.deepEqual(statesOf(running), ['closed/closed', 'closed/closed', 'closed/closed']);
+    assert.deepEqual(callCounts(running), [1, 1, 1]);
+    running.assertIdle();
+  });
+});
+
+describe('a stream whose beginning takes its time', () => {
+  const CREATED = `event: response.created\ndata: ${JSON.stringify({ type: 'response.created', response: {} })}\n\n`;
+  const REFUSED = `event: error\ndata: ${JSON.stringify({ type: 'error', error: { code: 'rate_limit_exceeded' } })}`;
+  let upstream: HeldUpstream;
+  let running: RunningBalancer;
+  afterEach(async () => {
+    await running.close();
+    await upstream.close();
+  });
+
+  for (const [what, end] of [
+    ['with its blank line', '\n\n'],
+    ['without its blank line', '\n'],
+  ] as const) {
+    it(`is still refused by an event that comes later (${what})`, async () => {
+      upstream = await startHeldUpstream();
+      running = await startBalancer({ backends: 0, settings: behind(upstream.url) });
+      const asked = send(running.url + RESPONSES, { body: ASKED });
+      const { res } = await upstream.next();
+      res.writeHead(200, {
+        'content-type': 'text/event-stream',
+        'x-ratelimit-reset-tokens': '60',
+        'retry-after-ms': '4000',
+      });
+      res.flushHeaders();
+      for (let n = 0; n < 50; n += 1) await setImmediate();
+      res.write(CREATED);
+      for (let n = 0; n < 50; n += 1) await setImmediate();
+      res.end(REFUSED + end);
+      const received = await asked;
+      assert.equal(received.status, 429);
+      assert.ok(Number(received.headers['retry-after-ms']) <= 6000);
+      running.assertIdle();
+    });
+  }
 });

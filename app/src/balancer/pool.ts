@@ -32,6 +32,8 @@ export interface Ask {
   readonly holdUntil?: number;
   /** It waits in a line: it takes only what is available, not what is just coming back from a throttle. */
   readonly patient?: boolean;
+  /** Of `tried`, those that throttled. */
+  readonly throttled?: ReadonlySet<string>;
 }
 
 /** Permission for one attempt. `deployment`: the name to send upstream. `epoch`: what was known when it began. */

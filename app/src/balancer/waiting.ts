@@ -1,9 +1,11 @@
 /** When nobody may be asked: is it worth waiting for somebody, and if not, why is that so? */
+import type { Backend } from './backend.ts';
 import type { BreakerState, Standing } from './circuit-breaker.ts';
 import type { NoneReason } from './failover.ts';
 
 /** A backend that serves the deployment. */
 export interface Option {
+  readonly backend: Backend;
   readonly standing: Standing;
   readonly entry: { readonly state: BreakerState };
   /** Clock ms; 0 when it does not rest. */
@@ -16,25 +18,32 @@ interface Patience {
   readonly holdUntil?: number;
   /** It waits in a line: it takes only what is available, not what is just coming back from a throttle. */
   readonly patient?: boolean;
+  /** Of those that were tried in this pass, the ones that throttled: they may be back before the last has refused. */
+  readonly throttled?: ReadonlySet<string>;
 }
 
-/** A backend that is just back is asked by so many; whoever waits looks again after this long at the latest. */
+/** A backend that is just back is asked by few at first; whoever waits looks again after this long at the latest. */
 const LOOK_AGAIN_MS = 50;
+/** A 429 comes back fast. Without one for so long after its rest, a backend is taken to be back, however slowly it answers. */
+const JUST_BACK_MS = 500;
+/** Rests of other kinds may end too. */
+const LOOK_AROUND_MS = 250;
 
 /** When to look again, for a request that would rather wait; undefined when it is to be served, or refused, now. */
 export function worthWaiting(
   all: readonly Option[],
   chosen: Option | undefined,
-  { holdUntil, patient = false }: Patience,
+  { holdUntil, patient = false, throttled }: Patience,
   now: number,
 ): number | undefined {
   if (holdUntil === undefined) return undefined;
-  if (chosen !== undefined) {
-    const isJustBack = chosen.standing === 'reserve' && isAfterThrottle(chosen.entry.state);
-    return patient && isJustBack ? now + LOOK_AGAIN_MS : undefined;
-  }
+  if (chosen !== undefined && (!patient || chosen.standing === 'available')) return undefined;
+  if (chosen?.standing === 'reserve' && isJustBack(chosen.entry.state, now)) return now + LOOK_AGAIN_MS;
+  const isBack = ({ backend, standing }: Option): boolean =>
+    throttled?.has(backend.name) === true && (standing === 'available' || standing === 'reserve');
+  if (chosen === undefined && all.some(isBack)) return now;
   const recoversAt = earliestRecovery(all);
-  return recoversAt !== undefined && recoversAt <= holdUntil ? recoversAt : undefined;
+  return recoversAt !== undefined && recoversAt <= holdUntil ? Math.min(recoversAt, now + LOOK_AROUND_MS) : undefined;
 }
 
 /** Why nobody may be asked. A throttle outweighs the rest: it is the one that waiting helps. */
@@ -61,6 +70,7 @@ function earliestRecovery(all: readonly Option[]): number | undefined {
   return recoveries.length === 0 ? undefined : Math.min(...recoveries);
 }
 
-function isAfterThrottle(state: BreakerState): boolean {
-  return (state.kind === 'probing' || state.kind === 'recovering') && state.after.kind === 'cooldown';
+function isJustBack(state: BreakerState, now: number): boolean {
+  if (state.kind !== 'probing' && state.kind !== 'recovering') return false;
+  return state.after.kind === 'cooldown' && now - state.after.until < JUST_BACK_MS;
 }

@@ -16,20 +16,37 @@ export class Course {
   /** Attempts that were made, the present one included. */
   attempts = 0;
   readonly tried = new Set<string>();
+  /** Of those, the ones that throttled. */
+  readonly throttled = new Set<string>();
+  /** An attempt is under way, or its answer. */
+  isAsking = false;
   readonly failures: FailedAttempt[] = [];
   private readonly steps: string[] = [];
+  /** Where the failures of the present pass begin. */
+  private passBegan = 0;
 
   /** An attempt failed; another backend may be asked. */
   add(lease: Lease, outcome: Outcome, kept: KeptAnswer | undefined): void {
     this.tried.add(lease.backend.name);
+    if (outcome.kind === 'throttled') this.throttled.add(lease.backend.name);
     this.failures.push({ lease, outcome, hasAnswer: kept !== undefined, ...(kept === undefined ? {} : { kept }) });
     this.steps.push(`${lease.backend.name}=${stepOf(outcome, kept?.status)}`);
   }
 
-  /** The request waited, and begins anew: whoever refused it before may be asked once more. */
-  restart(heldMs: number): void {
-    this.tried.clear();
-    this.steps.push(`held=${Math.round(heldMs)}ms`);
+  /** The request waits, and begins anew: whoever was throttled may be asked once more, and nobody who failed it. */
+  restart(): void {
+    for (const name of this.throttled) this.tried.delete(name);
+    this.throttled.clear();
+    this.passBegan = this.failures.length;
+  }
+
+  held(ms: number): void {
+    this.steps.push(`held=${Math.round(ms)}ms`);
+  }
+
+  /** What failed since the request waited; all, when nothing did. */
+  latest(): readonly FailedAttempt[] {
+    return this.passBegan === this.failures.length ? this.failures : this.failures.slice(this.passBegan);
   }
 
   /** The leases of the 500s, whose blame waits for the request's end. */

@@ -102,7 +102,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   }
 
   /** What the request came to; undefined when nobody knows. */
-  function tokensSpent(call: Call, { attempts }: Course, ending: Ending): number | undefined {
+  function tokensSpent(call: Call, { isAsking }: Course, ending: Ending): number | undefined {
     const { usage, status, textBytes } = ending;
     if (usage !== undefined) {
       deps.estimator.learn(call.client, call.asked.deployment, usage);
@@ -111,22 +111,22 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     if (call.pass?.countsTokens !== true) return undefined;
     const seen = textBytes === undefined ? 0 : promptTokensOf(call) + tokensOfText(textBytes);
     // A backend's quota was charged all that the request allowed: who leaves must get neither that nor the text for nothing.
-    if (ending.ending === 'abandoned' && attempts > 0) return Math.max(call.charged, seen);
+    if (ending.ending === 'abandoned' && isAsking) return Math.max(call.charged, seen);
     if (status >= 400) return 0;
     return textBytes === undefined ? undefined : seen;
   }
 
   /** The loop. Each backend is asked at most once; whoever answers first is relayed. */
   async function serve(call: Call, course: Course): Promise<Ending> {
-    for (let mayHold = call.maxHoldMs > 0; ;) {
-      const { asked, maxHoldMs, signal } = call;
-      let got: Acquired | undefined = acquireNow(deps, asked.deployment, course.tried, mayHold ? maxHoldMs : 0);
-      if (got.kind === 'wait') {
-        // Once: who waited and is refused again is told so.
-        mayHold = false;
-        const later = await acquireLater(deps, asked.deployment, { until: got.until, maxHoldMs, signal });
-        course.restart(later.heldMs);
-        ({ got } = later);
+    const { asked, maxHoldMs, signal } = call;
+    // One time for all its waiting; absent when it may not wait, or was throttled again after waiting.
+    let holdUntil = maxHoldMs > 0 ? Number.POSITIVE_INFINITY : undefined;
+    for (;;) {
+      const until = holdUntil === undefined ? undefined : Math.min(holdUntil, clock() + maxHoldMs);
+      let got: Acquired | undefined = acquireNow(deps, asked.deployment, course, until);
+      if (got.kind === 'wait' && until !== undefined) {
+        holdUntil = until;
+        got = await acquireLater(deps, asked.deployment, course, { until: got.until, deadline: until, signal });
       }
       if (got === undefined) return leave(call, course);
       if (got.kind === 'wait') return refuseCall(call, course, { why: 'throttled', recoversAt: got.until });
@@ -137,7 +137,9 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       if (peeked.kind === 'commit') throw new Error('committed to no answer');
       end(call, lease, peeked.outcome);
       if (peeked.outcome.kind === 'abandoned') return leave(call, course);
+      course.isAsking = false;
       course.add(lease, peeked.outcome, peeked.kept);
+      if (peeked.outcome.kind === 'throttled' && holdUntil !== Number.POSITIVE_INFINITY) holdUntil = undefined;
       // It may have been carried out: this failure is the answer, whatever others refused before.
       if (decide(peeked.outcome, call.asked.creates) === 'deliver') return refuseUnclear(call, course);
     }
@@ -163,6 +165,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       body.length > 0 || method === 'POST' || method === 'PUT' || method === 'PATCH' ? body.length : undefined;
     for (let fresh = asked.creates; ; fresh = true) {
       course.attempts += 1;
+      course.isAsking = true;
       announce(call, course, lease, path);
       const headers = upstreamHeaders(req.headers, target.host, given, bodyLength);
       const forwarded = await deps.forward({ target, method, path, headers, body, fresh }, signal);
@@ -236,13 +239,14 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     call: Call,
     course: Course,
     none: { readonly why: NoneReason; readonly recoversAt?: number },
-    failures = course.failures,
+    unclear?: Course['failures'],
   ): Promise<Ending> {
     const now = clock();
     pool.conclude(course.failed500(), false, now);
     if (call.signal.aborted) return leave(call, course);
+    const failures = unclear ?? course.latest();
     const refusal = refuse(failures, none, now);
-    const isUnclear = failures !== course.failures;
+    const isUnclear = unclear !== undefined;
     if (refusal.kind === 'verbatim') {
       const failure = failures[refusal.index];
       if (failure?.kept === undefined) return tell(call, course, refusals.INTERNAL);

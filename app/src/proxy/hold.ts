@@ -52,7 +52,8 @@ export function createHold(clock: () => number): Hold {
       const onAbort = (): void => waiter.leave(undefined);
       // At the deadline there is nothing to lose by asking for more than patience would.
       const onDeadline = (): void => waiter.leave(request.acquire(false));
-      const timer = setTimeout(onDeadline, Math.max(0, deadline - clock()));
+      // A timer may go off a little early by this clock, and a recovery at the very deadline is to be waited for.
+      const timer = setTimeout(onDeadline, Math.max(0, Math.ceil(deadline - clock())) + 1);
       const waiter: Waiter = {
         request,
         leave(got) {
@@ -76,7 +77,7 @@ export function createHold(clock: () => number): Hold {
   /** Looks again at that time. */
   function arm(queue: Queue, at: number): void {
     clearTimeout(queue.timer);
-    queue.timer = setTimeout(() => serve(queue), Math.max(0, at - clock()));
+    queue.timer = setTimeout(() => serve(queue), Math.max(0, Math.ceil(at - clock())));
   }
 
   /** Everybody for whom there is room now, from the front. */

@@ -1,5 +1,6 @@
 /** Permission for the next attempt: at once, after waiting for a throttled backend, or not at all. */
 import type { Acquired, Pool } from '../balancer/pool.ts';
+import type { Course } from './course.ts';
 import type { Hold } from './hold.ts';
 
 export interface NextLease {
@@ -9,35 +10,35 @@ export interface NextLease {
   readonly clock: () => number;
 }
 
-/** Behind those who wait already, if the request may wait at all (`maxHoldMs` > 0). */
+/** @param holdUntil clock ms: until then the request would wait, behind those who wait already; absent: not at all */
 export function acquireNow(
   { pool, hold, clock }: NextLease,
   deployment: string,
-  tried: ReadonlySet<string>,
-  maxHoldMs: number,
+  { tried, throttled }: Course,
+  holdUntil: number | undefined,
 ): Acquired {
   const now = clock();
-  if (maxHoldMs === 0) return pool.acquire({ deployment, tried, tokens: 0 }, now);
+  if (holdUntil === undefined || holdUntil <= now) return pool.acquire({ deployment, tried, tokens: 0 }, now);
   if (hold.hasWaiters(deployment)) return { kind: 'wait', until: now, why: 'throttled' };
-  return pool.acquire({ deployment, tried, tokens: 0, holdUntil: now + maxHoldMs }, now);
+  return pool.acquire({ deployment, tried, throttled, tokens: 0, holdUntil }, now);
 }
 
-/** Everybody may be asked again afterwards. `got` is undefined when the caller left. */
+/** What there is in its turn, or at the end of its time; undefined when the caller left. */
 export async function acquireLater(
   { pool, hold, clock }: NextLease,
   deployment: string,
-  wait: { readonly until: number; readonly maxHoldMs: number; readonly signal: AbortSignal },
-): Promise<{ readonly got: Acquired | undefined; readonly heldMs: number }> {
+  course: Course,
+  wait: { readonly until: number; readonly deadline: number; readonly signal: AbortSignal },
+): Promise<Acquired | undefined> {
   const began = clock();
-  const { until, maxHoldMs, signal } = wait;
-  const deadline = began + maxHoldMs;
-  const ask = { deployment, tried: new Set<string>(), tokens: 0 };
+  const { deadline } = wait;
+  course.restart();
+  const ask = { deployment, tried: course.tried, tokens: 0 };
   const got = await hold.wait({
+    ...wait,
     deployment,
     acquire: (patient) => pool.acquire(patient ? { ...ask, patient, holdUntil: deadline } : ask, clock()),
-    until,
-    deadline,
-    signal,
   });
-  return { got, heldMs: clock() - began };
+  course.held(clock() - began);
+  return got;
 }

@@ -56,10 +56,12 @@ export async function peek(
     totalMs: isStream ? limits.streamSilenceMs : Number.POSITIVE_INFINITY,
     idleMs: isStream ? Number.POSITIVE_INFINITY : limits.idleMs,
   });
-  const { verdict } = seen;
-  if (verdict === 'throttled' || verdict === 'failed') {
+  // The last event of some lacks its blank line.
+  const isCutShort = isStream && read.ended === 'whole' && seen.verdict === 'more';
+  const verdict = isCutShort ? start.take(BLANK_LINE) : seen.verdict;
+  if (verdict !== 'more' && verdict !== 'content') {
     discard(answer.body, limits.errorBodyMs);
-    return { kind: 'failed', outcome: outcomeOf(verdict, parseRetryAfterMs(answer.header, wallClockMs())) };
+    return { kind: 'failed', outcome: outcomeOf(verdict, namedWaitMs(answer, wallClockMs())) };
   }
   if (read.ended === 'silent' && isStream) return { kind: 'commit', held: read.held, isWhole: false };
   if (read.ended === 'whole' || read.ended === 'held') {
@@ -67,6 +69,14 @@ export async function peek(
   }
   answer.body.destroy();
   return { kind: 'failed', outcome: lost(read.ended) };
+}
+
+const BLANK_LINE = Buffer.from('\n\n');
+
+/** A wait that the answer names. What a 200 says of the quota's resets is not about this refusal. */
+function namedWaitMs({ header }: Answer, wallClockMs: number): number | undefined {
+  const isNamed = ['retry-after-ms', 'retry-after'].some((name) => header(name) !== undefined);
+  return isNamed ? parseRetryAfterMs(header, wallClockMs) : undefined;
 }
 
 /** An error is classified by its code, and delivered, if at all, only when it arrived whole. */

@@ -3,37 +3,38 @@
  * answers 200 before it knows whether there is quota, and says so in an event. Pure: bytes in, a verdict out.
  *
  *   lifecycle events, chunks that name a role or nothing → more is needed
- *   an event that tells of a throttle or a failure       → that outcome
+ *   an event that tells of a throttle, an overload or a failure → that outcome
  *   everything else, events unknown here among them      → content: the answer is this one
  */
 import type { Outcome } from '../balancer/outcome.ts';
 import { completeEventsLength } from './sse.ts';
 
-export type StreamVerdict = 'more' | 'content' | 'throttled' | 'failed';
+export type StreamVerdict = 'more' | 'content' | 'throttled' | 'overloaded' | 'failed';
 
 /** Responses say these before the model has begun. */
 const LIFECYCLE: ReadonlySet<unknown> = new Set(['response.created', 'response.queued', 'response.in_progress']);
+/** Codes and types, in small letters and digits alone: they come as `rate_limit_exceeded` and as `RateLimitReached`. */
 const THROTTLED: ReadonlySet<string> = new Set([
   '429',
-  'rate_limit_exceeded',
-  'rate_limit_reached',
-  'too_many_requests',
-  'insufficient_quota',
+  'insufficientquota',
+  'quotaexceeded',
+  'ratelimiterror',
+  'ratelimitexceeded',
+  'ratelimitreached',
+  'toomanyrequests',
 ]);
-const FAILED: ReadonlySet<string> = new Set([
-  '500',
+const OVERLOADED: ReadonlySet<string> = new Set([
+  '408',
   '502',
   '503',
   '504',
-  'internal_error',
-  'internal_server_error',
-  'internalservererror',
+  'engineoverloaded',
   'overloaded',
-  'server_error',
-  'service_unavailable',
   'serviceunavailable',
   'timeout',
 ]);
+/** These may be the request's own fault, as a 500 may. */
+const FAILED: ReadonlySet<string> = new Set(['500', 'internalerror', 'internalservererror', 'servererror']);
 
 const BLANK_LINE_REACH = 3;
 const LF = 0x0a;
@@ -71,8 +72,9 @@ export class StreamStart {
 }
 
 /** The outcome of an attempt whose stream began so. `retryAfterMs`: from the headers of the answer. */
-export function outcomeOf(verdict: 'throttled' | 'failed', retryAfterMs: number | undefined): Outcome {
-  if (verdict === 'failed') return { kind: 'failed', cause: 'in-stream' };
+export function outcomeOf(verdict: Exclude<StreamVerdict, 'more' | 'content'>, retryAfterMs?: number): Outcome {
+  if (verdict === 'failed') return { kind: 'failed', status: 500, cause: 'status' };
+  if (verdict === 'overloaded') return { kind: 'failed', cause: 'in-stream' };
   return { kind: 'throttled', inStream: true, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
 }
 
@@ -109,6 +111,7 @@ function verdictOn(name: string, data: string): StreamVerdict {
     return isRecord(inner) ? verdictOnError(inner) : 'more';
   }
   if (isRecord(error)) return verdictOnError(error);
+  if (typeof error === 'string') return verdictOnError(value);
   // The error's own members, without one around them.
   if (type === 'error' || name === 'error') return verdictOnError(value);
   if (Array.isArray(choices)) return choices.every((choice) => isSilent(choice)) ? 'more' : 'content';
@@ -116,12 +119,18 @@ function verdictOn(name: string, data: string): StreamVerdict {
 }
 
 /** A refusal of the request itself (content filter, invalid prompt) is its answer. */
-function verdictOnError({ code, type, status }: Record<string, unknown>): StreamVerdict {
-  const said = [code, type, status].map((word) =>
-    typeof word === 'string' || typeof word === 'number' ? String(word).toLowerCase() : '',
-  );
+function verdictOnError(error: Record<string, unknown>): StreamVerdict {
+  const said = ['code', 'type', 'status', 'statusCode'].map((member) => wordOf(error[member]));
   if (said.some((word) => THROTTLED.has(word))) return 'throttled';
+  if (said.some((word) => OVERLOADED.has(word))) return 'overloaded';
   return said.some((word) => FAILED.has(word)) ? 'failed' : 'content';
+}
+
+function wordOf(value: unknown): string {
+  if (typeof value !== 'string' && typeof value !== 'number') return '';
+  return String(value)
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]/g, '');
 }
 
 /** A choice that has not begun to say anything: a role at most. */

@@ -82,9 +82,30 @@ describe('the start of a stream', () => {
   for (const [what, text] of [
     ['an overloaded model', event({ error: { message: 'That model is currently overloaded', type: 'server_error' } })],
     ['a failed response', created + event({ type: 'response.failed', response: { error: { code: 'server_error' } } })],
-    ['a status', event({ error: { code: '503', message: 'x' } })],
+    ['a status', event({ error: { code: '500', message: 'x' } })],
   ] as const) {
     it(`is a failure of the backend with ${what}`, () => assert.equal(verdict(text), 'failed'));
+  }
+
+  for (const [what, text] of [
+    ['a status', event({ error: { code: '503', message: 'x' } })],
+    ['a time that ran out', event({ error: { statusCode: 408 } })],
+    ['its own word', event({ error: { code: 'engine_overloaded' } })],
+  ] as const) {
+    it(`is an overload of the backend with ${what}`, () => assert.equal(verdict(text), 'overloaded'));
+  }
+
+  for (const code of [
+    'RateLimitReached',
+    'TooManyRequests',
+    'rate_limit_error',
+    'quota_exceeded',
+    'RATE-LIMIT-EXCEEDED',
+  ]) {
+    it(`knows a throttle by the word ${code}`, () => {
+      assert.equal(verdict(event({ error: { code, message: 'x' } })), 'throttled');
+      assert.equal(verdict(event({ error: 'Slow down.', code })), 'throttled');
+    });
   }
 
   it('does not take what comes after content for its beginning', () => {
@@ -123,6 +144,8 @@ describe('the start of a stream', () => {
   it('gives the outcome of the attempt', () => {
     assert.deepEqual(outcomeOf('throttled', 2500), { kind: 'throttled', inStream: true, retryAfterMs: 2500 });
     assert.deepEqual(outcomeOf('throttled', undefined), { kind: 'throttled', inStream: true });
-    assert.deepEqual(outcomeOf('failed', 2500), { kind: 'failed', cause: 'in-stream' });
+    assert.deepEqual(outcomeOf('overloaded', 2500), { kind: 'failed', cause: 'in-stream' });
+    // Its blame waits, as that of every 500: it may be the request's own fault.
+    assert.deepEqual(outcomeOf('failed', 2500), { kind: 'failed', status: 500, cause: 'status' });
   });
 });
