@@ -5,6 +5,7 @@ import type { Call } from '../../simulator/server.ts';
 import { CLIENT_KEY, startBalancer, type BalancerSetup, type RunningBalancer } from '../support/balancer.ts';
 import { chat, errorOf, send, type Received, type Sent } from '../support/http.ts';
 import { answerOf, callCounts, credentialsIn } from '../support/observed.ts';
+import { PATH_FORMS } from '../support/path-forms.ts';
 
 const VERSION = '?api-version=2024-10-21';
 
@@ -30,21 +31,7 @@ describe('the front door', () => {
     return call;
   }
 
-  const forms = [
-    { asked: '/models', upstream: '/openai/v1/models' },
-    { asked: '/v1/models', upstream: '/openai/v1/models' },
-    { asked: '/openai/v1/models', upstream: '/openai/v1/models' },
-    { asked: '/openai/v1/models/', upstream: '/openai/v1/models' },
-    { asked: '//openai//v1///models', upstream: '/openai/v1/models' },
-    { asked: '/openai/models', upstream: '/openai/v1/models' },
-    { asked: '/models?limit=2&after=x%20y', upstream: '/openai/v1/models?limit=2&after=x%20y' },
-    { asked: '/openai/v1/models?api-version=preview', upstream: '/openai/v1/models?api-version=preview' },
-    { asked: `/openai/models${VERSION}`, upstream: `/openai/models${VERSION}` },
-    { asked: `/openai/models${VERSION}&x=%2F..%2F`, upstream: `/openai/models${VERSION}&x=%2F..%2F` },
-    { asked: '/models/gpt-5.4-mini', upstream: '/openai/v1/models/gpt-5.4-mini' },
-    { asked: `/openai/models/gpt-5.4-mini${VERSION}`, upstream: `/openai/models/gpt-5.4-mini${VERSION}` },
-  ];
-  for (const { asked, upstream } of forms) {
+  for (const { asked, upstream } of PATH_FORMS) {
     it(`asks ${upstream} for GET ${asked}`, async () => {
       await start();
       const received = await ask(asked);

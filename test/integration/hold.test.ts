@@ -74,6 +74,15 @@ describe('holding', () => {
     running.assertIdle();
   });
 
+  it('tells what went wrong after waiting, not the throttle before it', async () => {
+    await start('2', { backends: 1 });
+    running.resources[0]?.script({ kind: 'throttle', retryAfterMs: 100 }, { kind: 'status', status: 503 });
+    const received = await ask();
+    assert.equal(received.status, 503);
+    assert.match(String(course(received).trace), /^openai1=429\(100ms\) held=\d+ms openai1=503$/);
+    running.assertIdle();
+  });
+
   it('waits no longer than its caller asks, and not at all for 0', async () => {
     await start('2');
     throttleAll(400);

@@ -131,6 +131,32 @@ describe('the start of a stream', () => {
     );
   });
 
+  for (const lineEnd of ['\n', '\r\n', '\r']) {
+    it(`reads to the last byte, wherever it is cut, with lines that end with ${JSON.stringify(lineEnd)}`, () => {
+      const bytes = Buffer.from(`${created}${event(AZURE_ERROR, 'error')}: end\n\n`.replaceAll('\n', lineEnd));
+      for (let at = 1; at < bytes.length; at += 1) {
+        const start = new StreamStart();
+        const first = start.take(bytes.subarray(0, at));
+        assert.equal(first === 'more' ? start.take(bytes.subarray(at)) : first, 'throttled', `cut at ${at}`);
+      }
+    });
+  }
+
+  it('sees the end of the last event however its blank line is cut', () => {
+    const bytes = Buffer.from(event(AZURE_ERROR).replaceAll('\n', '\r\n'));
+    for (let at = bytes.length - 4; at < bytes.length; at += 1) {
+      const start = new StreamStart();
+      assert.equal(start.take(bytes.subarray(0, at)), 'more');
+      assert.equal(start.take(bytes.subarray(at)), 'throttled', `cut at ${at}`);
+    }
+  });
+
+  it('keeps the name of an event to that event, and the lines of its data apart', () => {
+    assert.equal(verdict('event: error\n\n', event({ code: '429' })), 'content');
+    assert.equal(verdict('data: {"error":{"code":\ndata: 429}}\n\n'), 'throttled');
+    assert.equal(verdict('data: {"error":{"code":42\ndata: 9}}\n\n'), 'content');
+  });
+
   it('never throws, whatever the bytes', () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 40 })), (pieces) => {
