@@ -16,10 +16,11 @@ import { createPool, type Pool } from './balancer/pool.ts';
 import type { Config } from './config.ts';
 import { isLoopback } from './loopback.ts';
 import { createOpsRoutes } from './ops/routes.ts';
-import { statusDocument } from './ops/status.ts';
+import { statusDocument, utilizationsOf } from './ops/status.ts';
 import { createAdmission, type Admission } from './proxy/admission.ts';
 import { createConnections, type Connections } from './proxy/connections.ts';
 import { createHold, type Hold } from './proxy/hold.ts';
+import { Crowds } from './proxy/lease-or-wait.ts';
 import { notServed } from './proxy/door.ts';
 import { createDrain, type Drain } from './proxy/drain.ts';
 import { createForwarder as createRealForwarder, targetOf, type CreateForwarder } from './proxy/forward.ts';
@@ -69,12 +70,13 @@ export function compose(config: Config, edges: Edges): Balancer {
     mostRequests: config.maxConcurrentRequests,
     mostBufferedBytes: config.maxBufferedBytes,
   });
-  const hold = createHold(clock);
+  const hold = createHold({ clock });
   const metrics = createMetrics({
     gauges: {
       requestsInFlight: () => admission.inFlight,
       bytesBuffered: () => admission.bodies.taken,
       requestsHeld: () => hold.size,
+      utilizations: () => utilizationsOf(pool.snapshot(clock())),
     },
     withProcess: edges.withProcessMetrics ?? false,
   });
@@ -112,6 +114,8 @@ export function compose(config: Config, edges: Edges): Balancer {
     estimator: createTokenEstimator(),
     admission,
     hold,
+    lineOf: (deployment) => config.aliases.get(deployment) ?? deployment,
+    crowds: new Crowds(),
     observe,
     limits: { ...limitsOf(config), ...edges.handlerLimits },
     active,
@@ -223,6 +227,9 @@ function limitsOf(config: Config): HandlerLimits {
     idleMs: config.streamIdleTimeoutMs,
     sseKeepAliveMs: config.sseKeepAliveMs,
     maxHoldMs: config.maxHoldMs,
+    priorityWaitMs: config.priorityWaitMs,
+    ...(config.firstTokenMs === undefined ? {} : { firstTokenMs: config.firstTokenMs }),
+    spillsLongPrompts: config.spillsLongPrompts,
   };
 }
 

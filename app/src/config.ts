@@ -39,6 +39,10 @@ export interface Config {
   readonly streamIdleTimeoutMs: number;
   readonly sseKeepAliveMs: number;
   readonly maxHoldMs: number;
+  readonly priorityWaitMs: number;
+  /** Absent: a stream may take its time. */
+  readonly firstTokenMs?: number;
+  readonly spillsLongPrompts: boolean;
   readonly maxBodyBytes: number;
   readonly maxBufferedBytes: number;
   readonly maxConcurrentRequests: number;
@@ -69,12 +73,7 @@ export class ConfigError extends Error {
 }
 
 /** Documented settings whose mechanism is not built yet: naming one is an error, never silently accepted. */
-export const NOT_YET_SETTINGS = [
-  'FIRST_TOKEN_TIMEOUT_SECONDS',
-  'APPLICATIONINSIGHTS_CONNECTION_STRING',
-  'PRIORITY_WAIT_MS',
-  'AFFINITY',
-] as const;
+export const NOT_YET_SETTINGS = ['APPLICATIONINSIGHTS_CONNECTION_STRING', 'AFFINITY'] as const;
 
 /**
  * Reads and checks the settings.
@@ -112,6 +111,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     streamIdleTimeoutMs: value.STREAM_IDLE_TIMEOUT_SECONDS,
     sseKeepAliveMs: value.SSE_KEEPALIVE_SECONDS,
     maxHoldMs: value.MAX_HOLD_SECONDS,
+    priorityWaitMs: value.PRIORITY_WAIT_MS,
+    ...(value.FIRST_TOKEN_TIMEOUT_SECONDS === undefined ? {} : { firstTokenMs: value.FIRST_TOKEN_TIMEOUT_SECONDS }),
+    spillsLongPrompts: value.SPILL_LONG_PROMPTS,
     maxBodyBytes: value.MAX_BODY_BYTES,
     maxBufferedBytes: value.MAX_BUFFERED_BYTES,
     maxConcurrentRequests: value.MAX_CONCURRENT_REQUESTS,
@@ -289,6 +291,7 @@ function readBackends(
       origin: data.URL,
       priority: data.PRIORITY,
       weight: data.WEIGHT,
+      byIdentity: data.APIKEY === undefined,
       ...(data.DEPLOYMENT_NAME === undefined ? {} : { deploymentName: data.DEPLOYMENT_NAME }),
       ...(data.DEPLOYMENTS === undefined ? {} : { deployments: data.DEPLOYMENTS }),
     };

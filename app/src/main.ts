@@ -5,6 +5,7 @@ import { ConfigError, readConfig, type Config } from './config.ts';
 import { damp } from './telemetry/damper.ts';
 import type { Observe } from './telemetry/events.ts';
 import { bounded, createLog, gather } from './telemetry/log.ts';
+import { steady } from './telemetry/throttles.ts';
 import { warningsOf, whoMayCall } from './start-words.ts';
 
 /** The ingress needs this long to notice that readiness is off. */
@@ -20,9 +21,11 @@ process.stderr.on('error', () => undefined);
 const config = readSettings();
 const lines = gather(bounded(process.stdout, MOST_UNREAD_LOG, tellOfLeftOut), 20);
 const log = createLog(config.logFormat, lines.write, () => new Date());
-const door = damp(log, () => performance.now());
+const throttles = steady(log);
+const door = damp(throttles.observe, () => performance.now());
 process.on('exit', () => {
   door.flush();
+  throttles.flush();
   lines.flush();
 });
 await run(config, door.observe);

@@ -16,14 +16,21 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const PRINTABLE = /^[\x21-\x7e]+$/;
 const NAME_FORM = 'letters, digits, dot, dash and underscore, at most 64';
 
-const seconds = (fallback: number, least = 0.001) =>
+const someSeconds = (least: number, most: number) =>
   z
     .string()
     .regex(/^\d{1,6}(\.\d{1,3})?$/, 'a number of seconds such as 30 or 0.5')
     .transform(Number)
-    .refine((value) => value >= least && value <= 86_400, `between ${least} and 86400 seconds`)
-    .transform((value) => value * 1000)
-    .default(fallback * 1000);
+    .refine((value) => value >= least && value <= most, `between ${least} and ${most} seconds`)
+    .transform((value) => value * 1000);
+
+const seconds = (fallback: number, least = 0.001, most = 86_400) => someSeconds(least, most).default(fallback * 1000);
+
+const flag = () =>
+  z
+    .enum(['true', 'false'], { error: 'true or false' })
+    .transform((value) => value === 'true')
+    .default(false);
 
 const whole = (fallback: number, least: number, most: number) =>
   z
@@ -134,7 +141,11 @@ const Settings = z.object({
   HTTP_TIMEOUT_SECONDS: seconds(230),
   STREAM_IDLE_TIMEOUT_SECONDS: seconds(600),
   SSE_KEEPALIVE_SECONDS: seconds(20),
-  MAX_HOLD_SECONDS: seconds(2, 0),
+  FIRST_TOKEN_TIMEOUT_SECONDS: someSeconds(0.001, 86_400).optional(),
+  // Beyond that the ingress of Container Apps has given up on a request that nothing was answered to.
+  MAX_HOLD_SECONDS: seconds(2, 0, 230),
+  PRIORITY_WAIT_MS: whole(150, 0, 10_000),
+  SPILL_LONG_PROMPTS: flag(),
   MAX_BODY_BYTES: whole(32 * 2 ** 20, 1, 2 ** 30),
   MAX_BUFFERED_BYTES: whole(256 * 2 ** 20, 1, 2 ** 40),
   MAX_CONCURRENT_REQUESTS: whole(1000, 1, 1_000_000),
@@ -160,10 +171,7 @@ const Settings = z.object({
   ENTRA_ALLOWED_CLIENTS: allowedIds,
   ENTRA_ALLOWED_OPERATORS: allowedIds,
   CLIENT_LIMITS: clientLimits,
-  ALLOW_ANONYMOUS: z
-    .enum(['true', 'false'], { error: 'true or false' })
-    .transform((value) => value === 'true')
-    .default(false),
+  ALLOW_ANONYMOUS: flag(),
   LOG_FORMAT: z.enum(['text', 'json'], { error: 'text or json' }).default('text'),
   AZURE_CLIENT_ID: z.string().regex(GUID, `the client id of a managed identity, such as ${GUID_FORM}`).optional(),
 });

@@ -220,7 +220,7 @@ describe('the balancer in the container', () => {
     const config = configOf({});
     assert.deepEqual(
       config.backends,
-      URLS.map((origin, i) => ({ name: `openai${i + 1}`, origin, priority: 1, weight: 1 })),
+      URLS.map((origin, i) => ({ name: `openai${i + 1}`, origin, priority: 1, weight: 1, byIdentity: true })),
     );
     assert.equal(config.backendKeys.size, 0);
     assert.equal(config.azureClientId, CLIENT_ID);
@@ -267,10 +267,23 @@ describe('the balancer in the container', () => {
         origin: 'https://provisioned.openai.azure.com',
         priority: 1,
         weight: 1,
+        byIdentity: true,
         deployments: new Map([['gpt-5.4-mini', 'ptu']]),
       },
-      { name: 'openai2', origin: `https://openai2-${TOKEN}-eastus2.openai.azure.com`, priority: 2, weight: 3 },
-      { name: 'openai3', origin: `https://openai3-${TOKEN}-swedencentral.openai.azure.com`, priority: 3, weight: 1 },
+      {
+        name: 'openai2',
+        origin: `https://openai2-${TOKEN}-eastus2.openai.azure.com`,
+        priority: 2,
+        weight: 3,
+        byIdentity: true,
+      },
+      {
+        name: 'openai3',
+        origin: `https://openai3-${TOKEN}-swedencentral.openai.azure.com`,
+        priority: 3,
+        weight: 1,
+        byIdentity: true,
+      },
     ]);
   });
 

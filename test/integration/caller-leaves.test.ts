@@ -174,14 +174,14 @@ describe('a caller who leaves', () => {
       const finished = clocked.event('request-finished');
       const left = send(clocked.url + PATH, { body: chat(), signal: leaving.signal });
       await called;
-      assert.equal(statesOf(clocked)[0], 'closed/probing');
+      assert.equal(statesOf(clocked)[0], 'closed/returning');
       leaving.abort();
       await assert.rejects(left, { name: 'AbortError' });
       await finished;
       now += 250;
       const received = await send(clocked.url + PATH, { body: chat() });
       assert.deepEqual(course(received), { backend: 'openai1', attempts: '1', trace: 'openai1=200' });
-      assert.equal(statesOf(clocked)[0], 'closed/recovering');
+      assert.equal(statesOf(clocked)[0], 'closed/returning');
       clocked.assertIdle();
     } finally {
       await clocked.close();

@@ -59,62 +59,76 @@ describe('recovery', () => {
     for (const received of await Promise.all(asked)) assert.equal(received.status, 200);
   }
 
-  function throttle(request: HeldRequest | undefined, headers: Readonly<Record<string, string>>): void {
+  function refuse(request: HeldRequest | undefined, status: number, headers: Readonly<Record<string, string>>): void {
     assert.ok(request !== undefined);
-    request.res.writeHead(429, headers).end();
+    request.res.writeHead(status, headers).end();
   }
 
-  /** The first backend is throttled for 5 s; the second answers. */
-  async function throttleFirst(): Promise<void> {
+  function throttle(request: HeldRequest | undefined, headers: Readonly<Record<string, string>>): void {
+    refuse(request, 429, headers);
+  }
+
+  /** The first backend refuses a request; the second answers it. */
+  async function restFirst(status: number, headers: Readonly<Record<string, string>> = {}): Promise<void> {
     const asked = ask();
     await until(() => heldAt(0).length === 1);
-    throttle(heldAt(0)[0], { 'retry-after-ms': '5000' });
+    refuse(heldAt(0)[0], status, headers);
     await until(() => heldAt(1).length === 1);
     await answerAll([asked]);
+  }
+
+  /** The first backend is throttled for 5 s. */
+  async function throttleFirst(): Promise<void> {
+    await restFirst(429, { 'retry-after-ms': '5000' });
     assert.deepEqual(statesOf(running), ['closed/cooldown', 'closed/closed']);
   }
 
-  it('from a cooldown begins with one probe, and goes on with a growing number', async () => {
-    await startHeld(2);
-    await throttleFirst();
+  for (const [rest, restMs, goOut, first, then] of [
+    ['a cooldown', 5000, throttleFirst, 'closed/returning', 'closed/returning'],
+    ['a failure', 1000, () => restFirst(503), 'closed/probing', 'closed/recovering'],
+  ] as const) {
+    it(`from ${rest} begins with one probe, and goes on with a growing number`, async () => {
+      await startHeld(2);
+      await goOut();
 
-    clock.advance(4999);
-    let asked = await askMany(5);
-    assert.deepEqual(heldCounts(), [0, 5]);
-    await answerAll(asked);
-
-    clock.advance(1);
-    asked = await askMany(10);
-    assert.deepEqual(heldCounts(), [1, 9]);
-    assert.equal(statesOf(running)[0], 'closed/probing');
-    const probes = running.events.filter((event) => event.kind === 'attempt-started' && event.probe);
-    assert.equal(probes.length, 1);
-    await answerAll(asked);
-    assert.equal(statesOf(running)[0], 'closed/recovering');
-
-    // In flight at most 2, then one more with every answer, until it bears an equal share.
-    for (const [count, expected] of [
-      [20, 2],
-      [20, 4],
-      [40, 8],
-    ] as const) {
-      asked = await askMany(count);
-      assert.deepEqual(heldCounts(), [expected, count - expected]);
+      clock.advance(restMs - 1);
+      let asked = await askMany(5);
+      assert.deepEqual(heldCounts(), [0, 5]);
       await answerAll(asked);
-    }
-    assert.equal(statesOf(running)[0], 'closed/closed');
-    asked = await askMany(40);
-    assert.deepEqual(heldCounts(), [20, 20]);
-    await answerAll(asked);
-    running.assertIdle();
-  });
+
+      clock.advance(1);
+      asked = await askMany(10);
+      assert.deepEqual(heldCounts(), [1, 9]);
+      assert.equal(statesOf(running)[0], first);
+      const probes = running.events.filter((event) => event.kind === 'attempt-started' && event.probe);
+      assert.equal(probes.length, 1);
+      await answerAll(asked);
+      assert.equal(statesOf(running)[0], then);
+
+      // At most 2, then one more with every answer, until it bears an equal share.
+      for (const [count, expected] of [
+        [20, 2],
+        [20, 4],
+        [40, 8],
+      ] as const) {
+        asked = await askMany(count);
+        assert.deepEqual(heldCounts(), [expected, count - expected]);
+        await answerAll(asked);
+      }
+      assert.equal(statesOf(running)[0], 'closed/closed');
+      asked = await askMany(40);
+      assert.deepEqual(heldCounts(), [20, 20]);
+      await answerAll(asked);
+      running.assertIdle();
+    });
+  }
 
   it('is over after 10 s, however few the answers were', async () => {
     await startHeld(2);
     await throttleFirst();
     clock.advance(5000);
     await answerAll(await askMany(1));
-    assert.equal(statesOf(running)[0], 'closed/recovering');
+    assert.equal(statesOf(running)[0], 'closed/returning');
     clock.advance(10_000);
     const asked = await askMany(20);
     assert.deepEqual(heldCounts(), [10, 10]);
@@ -123,17 +137,20 @@ describe('recovery', () => {
     running.assertIdle();
   });
 
-  it('sends another probe when the first is unanswered for a while', async () => {
+  it('asks on when the first is not refused for twice the time that the last refusal took, however slow its answer', async () => {
     await startHeld(2);
     await throttleFirst();
     clock.advance(5000);
     const asked = [...(await askMany(4))];
     assert.deepEqual(heldCounts(), [1, 3]);
-    clock.advance(250);
-    asked.push(ask());
-    await until(() => heldAt(0).length === 2);
+    clock.advance(19);
     asked.push(ask());
     await until(() => heldAt(1).length === 4);
+    clock.advance(1);
+    asked.push(ask(), ask());
+    await until(() => heldAt(0).length === 3);
+    asked.push(ask());
+    await until(() => heldAt(1).length === 5);
     await answerAll(asked);
     running.assertIdle();
   });

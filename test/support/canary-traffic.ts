@@ -276,6 +276,13 @@ function servedSteps(stage: CanaryStage): readonly Step[] {
 function failingSteps(stage: CanaryStage): readonly Step[] {
   const post = posting(stage);
   const stream = { stream: true };
+  // The role of an identity may come yet; a key is wrong or right.
+  const denied =
+    stage.identity === undefined
+      ? { status: 502, logged: /code\W+backend_auth_failed/ }
+      : { status: 503, logged: /code\W+backend_auth_pending/ };
+  const forbidden =
+    stage.identity === undefined ? { status: 403, may: WORDS, logged: / 403\b.*forbidden=403/ } : denied;
   return [
     {
       how: 'a chat that five refuse before one answers',
@@ -284,13 +291,13 @@ function failingSteps(stage: CanaryStage): readonly Step[] {
       may: WORDS,
       logged: /attempts\W+6\b/,
     },
-    { how: 'no credential that counts', bytes: post('denied'), status: 502, logged: /code\W+backend_auth_failed/ },
+    { how: 'no credential that counts', bytes: post('denied'), ...denied },
     { how: 'no quota', bytes: post('throttled'), status: 429, logged: /code\W+all_backends_throttled/ },
     { how: '500', bytes: post('failing'), status: 500, may: WORDS, logged: / 500\b.*failing=500/ },
     { how: '503', bytes: post('overloaded'), status: 503, may: WORDS, logged: / 503\b.*overloaded=503/ },
     { how: 'nobody there', bytes: post('gone'), status: 502, logged: /gone=ECONNREFUSED/ },
     { how: '400', bytes: post('refused'), status: 400, may: WORDS, logged: / 400\b.*refused=400/ },
-    { how: '403', bytes: post('forbidden'), status: 403, may: WORDS, logged: / 403\b.*forbidden=403/ },
+    { how: '403', bytes: post('forbidden'), ...forbidden },
     { how: '404', bytes: post('missing'), status: 404, logged: /code\W+DeploymentNotFound/ },
     { how: 'a deployment that nobody has', bytes: post('nowhere'), status: 404, logged: /deployment\W+nowhere/ },
     {

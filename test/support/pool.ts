@@ -6,13 +6,12 @@ import type { Outcome } from '../../app/src/balancer/outcome.ts';
 import {
   createPool,
   type Acquired,
-  type BackendSnapshot,
-  type DeploymentSnapshot,
   type Lease,
   type Pool,
   type PoolOptions,
   type StateChange,
 } from '../../app/src/balancer/pool.ts';
+import type { BackendSnapshot, DeploymentSnapshot } from '../../app/src/balancer/snapshot.ts';
 import { manualClock, type ManualClock } from './manual-clock.ts';
 
 export function backend(name: string, more: Partial<Backend> = {}): Backend {

@@ -36,7 +36,7 @@ describe('config: defaults', () => {
     assert.deepEqual(config, {
       host: '127.0.0.1',
       port: 8080,
-      backends: [{ name: 'openai1', origin: 'https://one.openai.azure.com', priority: 1, weight: 1 }],
+      backends: [{ name: 'openai1', origin: 'https://one.openai.azure.com', priority: 1, weight: 1, byIdentity: true }],
       backendKeys: new Map(),
       aliases: new Map(),
       connectTimeoutMs: 5000,
@@ -47,6 +47,8 @@ describe('config: defaults', () => {
       maxBufferedBytes: 268_435_456,
       maxConcurrentRequests: 1000,
       maxHoldMs: 2000,
+      priorityWaitMs: 150,
+      spillsLongPrompts: false,
       drainMs: 25_000,
       clientKeys: [],
       operatorKeys: [],
@@ -207,6 +209,7 @@ describe('config: backends', () => {
         origin: 'https://one.openai.azure.com',
         priority: 0,
         weight: 2.5,
+        byIdentity: false,
         deploymentName: 'gpt',
       },
       {
@@ -214,6 +217,7 @@ describe('config: backends', () => {
         origin: 'http://localhost:8090',
         priority: 1,
         weight: 1,
+        byIdentity: true,
         deployments: new Map([
           ['chat', 'gpt-eu'],
           ['embedding', 'emb-eu'],

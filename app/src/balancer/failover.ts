@@ -19,6 +19,7 @@ export function decide(outcome: Outcome, creates: boolean): Verdict {
       return 'deliver';
     case 'throttled':
     case 'missing':
+    case 'too-long':
     case 'unsupported':
     case 'unauthorized':
       return 'retry';
@@ -32,11 +33,11 @@ export function decide(outcome: Outcome, creates: boolean): Verdict {
 }
 
 /** What the pool says when no backend is left to ask. */
-export type NoneReason = 'throttled' | 'failing' | 'unauthorized' | 'missing';
+export type NoneReason = 'throttled' | 'failing' | 'unauthorized' | 'not-yet' | 'missing';
 
 /** What to tell the caller. `verbatim` is an index into the failures. */
 export type Refusal =
-  | { readonly kind: 'throttled'; readonly recoversAt?: number }
+  | { readonly kind: 'throttled' | 'not-yet'; readonly recoversAt?: number }
   | { readonly kind: 'verbatim'; readonly index: number }
   | { readonly kind: 'unreachable' | 'timeout' | 'no-credential' | 'unauthorized' | 'not-permitted' | 'missing' };
 
@@ -60,6 +61,8 @@ export function refuse(
     const recoversAt = none.recoversAt ?? earliestRecovery(failures, now);
     return recoversAt === undefined ? { kind: 'throttled' } : { kind: 'throttled', recoversAt };
   }
+  const { why, recoversAt } = none;
+  if (why === 'not-yet') return recoversAt === undefined ? { kind: why } : { kind: why, recoversAt };
   const failed = failures.findLastIndex(({ outcome, hasAnswer }) => hasAnswer && outcome.kind === 'failed');
   if (failed !== -1) return { kind: 'verbatim', index: failed };
   const refused = failures.findLastIndex(({ outcome, hasAnswer }) => hasAnswer && isAboutOperation(outcome));
@@ -67,14 +70,18 @@ export function refuse(
   if (refused !== -1) return { kind: 'verbatim', index: refused };
   const cut = failures.findLast(({ outcome }) => outcome.kind === 'failed')?.outcome;
   if (cut?.kind === 'failed') return { kind: refusalFor(cut.cause) };
-  if (none.why !== 'failing') return { kind: none.why };
+  if (why !== 'failing') return { kind: why };
   // A request that names no deployment was told that one is missing: its own affair, and the backend's words.
   const missing = failures.findLastIndex(({ outcome, hasAnswer }) => hasAnswer && outcome.kind === 'missing');
   return missing === -1 ? { kind: 'unreachable' } : { kind: 'verbatim', index: missing };
 }
 
 function isAboutOperation(outcome: Outcome): boolean {
-  return outcome.kind === 'unsupported' || (outcome.kind === 'unauthorized' && outcome.scope === 'operation');
+  return (
+    outcome.kind === 'unsupported' ||
+    outcome.kind === 'too-long' ||
+    (outcome.kind === 'unauthorized' && outcome.scope === 'operation')
+  );
 }
 
 function refusalFor(cause: FailureCause): 'no-credential' | 'timeout' | 'unreachable' {

@@ -27,7 +27,8 @@ export type Outcome =
   | { readonly kind: 'served' | 'refused'; readonly status: number; readonly usage?: Usage }
   | { readonly kind: 'throttled'; readonly retryAfterMs?: number; readonly inStream: boolean }
   | { readonly kind: 'failed'; readonly status?: number; readonly cause: FailureCause; readonly code?: string }
-  | { readonly kind: 'missing' | 'unsupported' }
+  /** `too-long`: the prompt, for this deployment; that of a worse priority may take it. */
+  | { readonly kind: 'missing' | 'unsupported' | 'too-long' }
   | { readonly kind: 'unauthorized'; readonly scope: 'host' | 'operation' }
   /** After commit: the upstream broke (`reset`) or fell silent (`idle`). */
   | { readonly kind: 'broken'; readonly cause: 'reset' | 'idle' }
@@ -59,8 +60,9 @@ export function needsBody(status: number): boolean {
 /**
  * Names what an answer means for the caller and the backend.
  * Codes are matched, and texts only where Azure gives no code (wire: v1 answers 400 for a missing deployment).
+ * @param spillsLong a prompt that is too long for this deployment may be asked of one of a worse priority
  */
-export function classify(answer: ReceivedAnswer, wallClockMs: number): Outcome {
+export function classify(answer: ReceivedAnswer, wallClockMs: number, spillsLong = false): Outcome {
   const { status } = answer;
   if (status < 400) return { kind: 'served', status };
   if (status === 429) {
@@ -75,12 +77,13 @@ export function classify(answer: ReceivedAnswer, wallClockMs: number): Outcome {
     return { kind: 'unauthorized', scope: errorCodes(answer).includes('PermissionDenied') ? 'operation' : 'host' };
   }
   if (status === 404 && errorCodes(answer).includes('DeploymentNotFound')) return { kind: 'missing' };
-  if (status === 400) return classifyBadRequest(answer);
+  if (status === 400) return classifyBadRequest(answer, spillsLong);
   return { kind: 'refused', status };
 }
 
-function classifyBadRequest(answer: ReceivedAnswer): Outcome {
+function classifyBadRequest(answer: ReceivedAnswer, spillsLong: boolean): Outcome {
   const codes = errorCodes(answer);
+  if (spillsLong && codes.includes('context_length_exceeded')) return { kind: 'too-long' };
   if (codes.includes('OperationNotSupported')) return { kind: 'unsupported' };
   if (codes.includes('DeploymentNotFound')) return { kind: 'missing' };
   // The only text that is matched: v1 gives this 400 no code of its own. Anchored to the start of the message, so that

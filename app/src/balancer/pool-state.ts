@@ -12,11 +12,15 @@ export interface Part {
   epoch: number;
   inFlight: number;
   failedAt: number;
+  /** It accepted our credential once. */
+  hasLetIn: boolean;
 }
 
 export interface Host extends Part {
   /** Answers of any kind so far. */
   answers: number;
+  /** Clock ms. */
+  askedFirstAt?: number;
   /** By the deployment's name as sent upstream. */
   readonly entries: Map<string, Entry>;
 }
@@ -27,6 +31,14 @@ export interface Entry extends Part {
   /** When it was last asked about, in requests: orders the forgetting. */
   usedAt: number;
   quota?: Quota;
+}
+
+/** Roles take up to ten minutes to take effect, and tokens that were given before them live on. */
+const NEW_FOR_MS = 15 * 60_000;
+
+/** Nobody knows yet whether it will ever let us in: what it refuses now it may allow in some minutes. */
+export function isNew({ backend, hasLetIn, askedFirstAt = 0 }: Host, now: number): boolean {
+  return backend.byIdentity === true && !hasLetIn && now - askedFirstAt < NEW_FOR_MS;
 }
 
 export interface PoolState {
@@ -44,6 +56,7 @@ export function createPoolState(backends: readonly Backend[], maxEntries: number
     epoch: 0,
     inFlight: 0,
     failedAt: 0,
+    hasLetIn: false,
     answers: 0,
     entries: new Map(),
   }));
@@ -53,7 +66,9 @@ export function createPoolState(backends: readonly Backend[], maxEntries: number
   function entryOf(host: Host, deployment: string, epoch: number): Entry {
     let entry = host.entries.get(deployment);
     if (entry === undefined) {
-      entry = { backend: host.backend, host, deployment, state: CLOSED, epoch, inFlight: 0, failedAt: 0, usedAt: 0 };
+      const { backend } = host;
+      const unknown = { state: CLOSED, inFlight: 0, failedAt: 0, hasLetIn: false, usedAt: 0 };
+      entry = { ...unknown, backend, host, deployment, epoch };
       host.entries.set(deployment, entry);
       entryCount += 1;
     }

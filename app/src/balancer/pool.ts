@@ -11,29 +11,24 @@ import {
   onSuccess,
   onThrottled,
   onUnauthorized,
-  standing,
   type BreakerState,
-  type Standing,
 } from './circuit-breaker.ts';
 import type { NoneReason } from './failover.ts';
+import { optionOf, type Option } from './option.ts';
 import { reasonOf, type FailedOutcome, type Outcome } from './outcome.ts';
 import type { Quota } from './quota.ts';
-import { createPoolState, type Entry, type Host, type Part } from './pool-state.ts';
-import { select, type Candidate } from './selection.ts';
-import { lastMissing, whyNobody, worthWaiting } from './waiting.ts';
+import { createPoolState, isNew, type Entry, type Part } from './pool-state.ts';
+import { select } from './selection.ts';
+import { snapshotOf, type PoolSnapshot } from './snapshot.ts';
+import { lastMissing, spilledFrom, whyNobody, worthWaiting, type Patience, type Wait } from './waiting.ts';
 
-/** What a request needs. `tried`: names of the backends it was refused by in this pass. `tokens`: its estimated size. */
-export interface Ask {
+/** What a request needs. `tokens`: its estimated size. */
+export interface Ask extends Patience {
   readonly deployment: string;
-  readonly tried: ReadonlySet<string>;
   readonly tokens: number;
   readonly affinityKey?: string;
-  /** Clock ms: so long the request would rather wait than be refused. */
-  readonly holdUntil?: number;
-  /** It waits in a line: it takes only what is available, not what is just coming back from a throttle. */
-  readonly patient?: boolean;
-  /** Of `tried`, those that throttled. */
-  readonly throttled?: ReadonlySet<string>;
+  /** Only backends of a worse priority than this one: the better ones cannot serve it. */
+  readonly worseThan?: number;
 }
 
 /** Permission for one attempt. `deployment`: the name to send upstream. `epoch`: what was known when it began. */
@@ -45,36 +40,16 @@ export interface Lease {
   readonly probe: boolean;
   /** Clock ms. */
   readonly startedAt: number;
+  /** The backend of a better priority that would have been asked, had it not been throttled. */
+  readonly spilledFrom?: string;
 }
 
 export type Acquired =
   | { readonly kind: 'lease'; readonly lease: Lease }
-  /** Worth waiting for: look again then (clock ms), or when the pool has changed. */
-  | { readonly kind: 'wait'; readonly until: number; readonly why: 'throttled' | 'priority' }
+  | ({ readonly kind: 'wait' } & Wait)
   | { readonly kind: 'none'; readonly why: NoneReason; readonly recoversAt?: number };
 
 export type Seen = { readonly kind: 'headers'; readonly quota?: Quota } | { readonly kind: 'first-content' };
-
-/** A backend × deployment, or a host, as the status page and the log show it. Times are clock ms. */
-export interface DeploymentSnapshot {
-  readonly deployment: string;
-  readonly standing: Standing;
-  readonly state: BreakerState;
-  readonly inFlight: number;
-  readonly quota?: Quota;
-}
-
-export interface BackendSnapshot {
-  readonly backend: Backend;
-  readonly standing: Standing;
-  readonly state: BreakerState;
-  readonly inFlight: number;
-  readonly deployments: readonly DeploymentSnapshot[];
-}
-
-export interface PoolSnapshot {
-  readonly backends: readonly BackendSnapshot[];
-}
 
 /** A change of a backend's state, for the log and the metrics. `deployment` undefined: the whole host. */
 export interface StateChange {
@@ -114,12 +89,6 @@ interface Loan {
   hasSucceeded: boolean;
 }
 
-interface Option extends Candidate {
-  readonly entry: Entry;
-  /** Clock ms; 0 when it does not rest. */
-  readonly restsUntil: number;
-}
-
 export function createPool(options: PoolOptions): Pool {
   const { backends, aliases = new Map(), random, onStateChange, maxEntries = 1000 } = options;
   const { hosts, entryOf, trim } = createPoolState(backends, maxEntries);
@@ -131,38 +100,30 @@ export function createPool(options: PoolOptions): Pool {
     const all = optionsFor(ask, now);
     const untried = all.filter((option) => !ask.tried.has(option.backend.name));
     const chosen = select(untried, random) ?? lastMissing(all, ask.tried);
-    const until = worthWaiting(all, chosen, ask, now);
-    const acquired = until === undefined ? leaseOrNone(all, chosen, now) : wait(until);
+    const wait = worthWaiting(all, chosen, ask, now);
+    const acquired: Acquired = wait === undefined ? leaseOrNone(all, chosen, ask, now) : { kind: 'wait', ...wait };
     trim();
     return acquired;
   }
 
-  function leaseOrNone(all: readonly Option[], chosen: Option | undefined, now: number): Acquired {
-    return chosen === undefined
-      ? { kind: 'none', ...whyNobody(all) }
-      : { kind: 'lease', lease: lend(chosen.entry, now) };
+  function leaseOrNone(all: readonly Option[], chosen: Option | undefined, ask: Ask, now: number): Acquired {
+    if (chosen === undefined) return { kind: 'none', ...whyNobody(all) };
+    return { kind: 'lease', lease: lend(chosen.entry, spilledFrom(all, chosen, ask.throttled, now), now) };
   }
 
-  function optionsFor(ask: Ask, now: number): readonly Option[] {
+  function optionsFor({ deployment: asked, worseThan = -1 }: Ask, now: number): readonly Option[] {
     const found: Option[] = [];
     for (const host of hosts) {
-      const deployment = upstreamDeployment(host.backend, aliases, ask.deployment);
-      if (deployment === undefined) continue;
-      const entry = entryOf(host, deployment, epoch);
-      found.push({
-        entry,
-        backend: host.backend,
-        standing: stricter(standing(host.state, host.inFlight, now), standing(entry.state, entry.inFlight, now)),
-        inFlight: entry.inFlight,
-        failedAt: Math.max(host.failedAt, entry.failedAt),
-        restsUntil: isRest(entry.state) ? entry.state.until : 0,
-      });
+      if (host.backend.priority <= worseThan) continue;
+      const deployment = upstreamDeployment(host.backend, aliases, asked);
+      if (deployment !== undefined) found.push(optionOf(entryOf(host, deployment, epoch), now));
     }
     return found;
   }
 
-  function lend(entry: Entry, now: number): Lease {
+  function lend(entry: Entry, spilled: string | undefined, now: number): Lease {
     const { host } = entry;
+    host.askedFirstAt ??= now;
     change(host, onAsked(host.state, now));
     change(entry, onAsked(entry.state, now));
     host.inFlight += 1;
@@ -170,7 +131,15 @@ export function createPool(options: PoolOptions): Pool {
     lastLeaseId += 1;
     const probe = isProbed(host.state) || isProbed(entry.state);
     loans.set(lastLeaseId, { entry, answersBefore: host.answers, ownAnswers: 0, hasSucceeded: false });
-    return { id: lastLeaseId, backend: entry.backend, deployment: entry.deployment, epoch, probe, startedAt: now };
+    const lease = {
+      id: lastLeaseId,
+      backend: entry.backend,
+      deployment: entry.deployment,
+      epoch,
+      probe,
+      startedAt: now,
+    };
+    return spilled === undefined ? lease : { ...lease, spilledFrom: spilled };
   }
 
   function observe(lease: Lease, seen: Seen, now: number): void {
@@ -200,15 +169,17 @@ export function createPool(options: PoolOptions): Pool {
         return succeed(loan, lease, now);
       case 'throttled':
         recover(host, lease, now);
-        return judge(entry, lease, (state) => onThrottled(state, outcome.retryAfterMs, now));
+        return judge(entry, lease, (state) => onThrottled(state, outcome.retryAfterMs, now - lease.startedAt, now));
       case 'missing':
         // A request that names no deployment says nothing about the others that name none.
         if (entry.deployment === '') return succeed(loan, lease, now);
         recover(host, lease, now);
         return judge(entry, lease, () => onMissing(now));
       case 'unauthorized':
-        if (outcome.scope === 'operation') return succeed(loan, lease, now);
-        return judge(host, lease, (state) => onUnauthorized(state, now));
+        // A role that was just given takes effect late, and until then Azure names the operation that it lacks.
+        if (outcome.scope === 'operation' && !isNew(host, now)) return succeed(loan, lease, now);
+        return judge(host, lease, (state) => onUnauthorized(state, isNew(host, now), now));
+      case 'too-long':
       case 'unsupported':
         return succeed(loan, lease, now);
       case 'failed':
@@ -268,6 +239,7 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   function recover(part: Part, lease: Lease, now: number): void {
+    part.hasLetIn = true;
     judge(part, lease, (state) => onSuccess(state, now));
   }
 
@@ -303,48 +275,15 @@ export function createPool(options: PoolOptions): Pool {
     });
   }
 
-  function snapshot(now: number): PoolSnapshot {
-    return { backends: hosts.map((host) => snapshotOf(host, now)) };
-  }
-
-  function snapshotOf(host: Host, now: number): BackendSnapshot {
-    const { backend, state, inFlight } = host;
-    const deployments = [...host.entries.values()].map((entry) => ({
-      deployment: entry.deployment,
-      standing: standing(entry.state, entry.inFlight, now),
-      state: entry.state,
-      inFlight: entry.inFlight,
-      ...(entry.quota === undefined ? {} : { quota: entry.quota }),
-    }));
-    return { backend, standing: standing(state, inFlight, now), state, inFlight, deployments };
-  }
-
-  return { acquire, observe, settle, conclude, snapshot };
+  return { acquire, observe, settle, conclude, snapshot: (now) => snapshotOf(hosts, now) };
 }
 
 /** Asking it is to see whether it is back: after its rest, or before as the last resort. */
 function isProbed(state: BreakerState): boolean {
-  return state.kind === 'probing' || isRest(state);
+  return state.kind === 'probing' || (state.kind === 'returning' && state.window === 1) || isRest(state);
 }
 
 /** The host gave others an answer since this attempt began. */
 function hasAnsweredOthers({ entry, answersBefore, ownAnswers }: Loan): boolean {
   return entry.host.answers - answersBefore > ownAnswers;
-}
-
-function wait(until: number): Acquired {
-  return { kind: 'wait', until, why: 'throttled' };
-}
-
-const STRICTNESS: Readonly<Record<Standing, number>> = {
-  available: 0,
-  reserve: 1,
-  open: 2,
-  missing: 3,
-  cooldown: 4,
-  quarantined: 5,
-};
-
-function stricter(a: Standing, b: Standing): Standing {
-  return STRICTNESS[a] >= STRICTNESS[b] ? a : b;
 }

@@ -10,6 +10,8 @@ export interface Quota {
   readonly limitTokens?: number;
   readonly remainingRequests?: number;
   readonly remainingTokens?: number;
+  /** Of a provisioned deployment: so much of it is in use; over 100 while it is throttled. */
+  readonly utilizationPercent?: number;
 }
 
 /** The quota of these headers, or undefined when they say nothing. */
@@ -23,5 +25,7 @@ export function parseQuota(header: HeaderLookup): Quota | undefined {
   if (limitTokens !== undefined) quota.limitTokens = limitTokens;
   if (remainingRequests !== undefined) quota.remainingRequests = remainingRequests;
   if (remainingTokens !== undefined) quota.remainingTokens = remainingTokens;
+  const utilization = plainNumber(header('azure-openai-deployment-utilization')?.replace(/%$/, ''));
+  if (utilization !== undefined) quota.utilizationPercent = utilization;
   return Object.keys(quota).length === 0 ? undefined : quota;
 }

@@ -18,6 +18,8 @@ export class Course {
   readonly tried = new Set<string>();
   /** Of those, the ones that throttled. */
   readonly throttled = new Set<string>();
+  /** The best priority that could not serve it: only worse ones can. */
+  worseThan = -1;
   /** An attempt is under way, or its answer. */
   isAsking = false;
   readonly failures: FailedAttempt[] = [];
@@ -29,6 +31,7 @@ export class Course {
   add(lease: Lease, outcome: Outcome, kept: KeptAnswer | undefined): void {
     this.tried.add(lease.backend.name);
     if (outcome.kind === 'throttled') this.throttled.add(lease.backend.name);
+    if (outcome.kind === 'too-long') this.worseThan = lease.backend.priority;
     this.failures.push({ lease, outcome, hasAnswer: kept !== undefined, ...(kept === undefined ? {} : { kept }) });
     this.steps.push(`${lease.backend.name}=${stepOf(outcome, kept?.status)}`);
   }
@@ -38,6 +41,11 @@ export class Course {
     for (const name of this.throttled) this.tried.delete(name);
     this.throttled.clear();
     this.passBegan = this.failures.length;
+  }
+
+  /** The caller's stream began without a backend's. */
+  opened(ms: number): void {
+    this.steps.push(`opened=${Math.round(ms)}ms`);
   }
 
   held(ms: number): void {
@@ -89,6 +97,7 @@ function stepOf(outcome: Outcome, status: number | undefined): string {
     case 'failed':
       return outcome.status === undefined ? outcome.cause : String(outcome.status);
     case 'missing':
+    case 'too-long':
     case 'unsupported':
     case 'unauthorized':
       return status === undefined ? outcome.kind : String(status);

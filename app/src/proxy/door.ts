@@ -8,7 +8,7 @@ import type { ProxyEvent } from '../telemetry/events.ts';
 import { credentialError, nameOf } from './credential-errors.ts';
 import { LONGEST_DEPLOYMENT_NAME, pathOf, route, understand, type Asked, type Route } from './front-door.ts';
 import type { HandlerDeps } from './handler-deps.ts';
-import { longestHoldMs } from './hold.ts';
+import { longestWaitMs } from './hold.ts';
 import { ERROR_CODES, type ProxyError } from './proxy-error.ts';
 import * as refusals from './refusals.ts';
 import { sendErrorUnread } from './reply.ts';
@@ -29,7 +29,8 @@ export interface Entered {
   /** Tokens that its client was charged; 0 where they are not counted. */
   readonly charged: number;
   /** How long it may wait for a throttled backend. */
-  readonly maxHoldMs: number;
+  /** In ms; it would not wait longer for anything. */
+  readonly longestWaitMs: number;
   /** Gives back what it held. `tokens`: what it came to, if anybody knows. */
   leave(tokens: number | undefined): Promise<void>;
 }
@@ -46,7 +47,8 @@ export type Door = (req: IncomingMessage, res: ServerResponse) => Promise<Entere
 interface Known {
   readonly client: string;
   readonly pass: Pass | undefined;
-  readonly maxHoldMs: number;
+  /** In ms; it would not wait longer for anything. */
+  readonly longestWaitMs: number;
 }
 
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
@@ -70,11 +72,11 @@ export function createDoor(deps: HandlerDeps): Door {
     if (client.kind !== 'client') return refuse(req, res, credentialError(client), nameOf(client));
     const { name } = client;
     if (isEncoded(req)) return refuse(req, res, refusals.COMPRESSED_BODY, name);
-    const maxHoldMs = holdOf(req);
-    if (maxHoldMs === undefined) return refuse(req, res, refusals.INVALID_HOLD, name);
+    const mostMs = waitOf(req);
+    if (mostMs === undefined) return refuse(req, res, refusals.INVALID_HOLD, name);
     const pass = await limiter.enter(name);
     if (pass?.kind === 'limit-reached') return refuse(req, res, refusals.limitError(pass, deps.random), name);
-    return admit(req, res, found, { client: name, pass, maxHoldMs });
+    return admit(req, res, found, { client: name, pass, longestWaitMs: mostMs });
   }
 
   async function admit(
@@ -128,7 +130,7 @@ export function createDoor(deps: HandlerDeps): Door {
   }
 
   function enteredWith(asked: Asked, body: HeldBody, startedAt: number, known: Known, charged: number): Entered {
-    const { client, pass, maxHoldMs } = known;
+    const { client, pass } = known;
     return {
       kind: 'entered',
       id: deps.nextId(),
@@ -137,18 +139,13 @@ export function createDoor(deps: HandlerDeps): Door {
       body,
       startedAt,
       charged,
-      maxHoldMs,
+      longestWaitMs: known.longestWaitMs,
       ...(pass === undefined ? {} : { pass }),
       async leave(tokens) {
         body.free();
         await leave(known, tokens);
       },
     };
-  }
-
-  function holdOf({ headers }: IncomingMessage): number | undefined {
-    const asked = headers['x-balancer-max-hold-ms'];
-    return longestHoldMs(Array.isArray(asked) ? asked.join(',') : asked, limits.maxHoldMs);
   }
 
   function leave({ pass }: Known, tokens: number | undefined): Promise<void> {
@@ -193,4 +190,9 @@ export function targetOf(req: IncomingMessage): { readonly method: string; reado
 /** For a caller that sends its body only when it is wanted. */
 function goOn(req: IncomingMessage, res: ServerResponse): void {
   if (req.headers.expect !== undefined && req.httpVersion === '1.1') res.writeContinue();
+}
+
+function waitOf({ headers }: IncomingMessage): number | undefined {
+  const asked = headers['x-balancer-max-hold-ms'];
+  return longestWaitMs(Array.isArray(asked) ? asked.join(',') : asked);
 }

@@ -30,6 +30,8 @@ export interface Attempt {
   readonly body: Buffer;
   /** A connection of its own, so that a reset cannot be a keep-alive connection's end (and is never ambiguous). */
   readonly fresh: boolean;
+  /** A stream has so long, all told, to its first content; absent: only the other limits hold. */
+  readonly firstContentMs?: number;
 }
 
 /** `close` without `end` is a body that was cut. */
@@ -194,6 +196,7 @@ class Flight {
   private readonly settling: Settling;
   private proxyReq: ClientRequest | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private readonly contentTimer: NodeJS.Timeout | undefined;
   private isConnected = false;
   private isSettled = false;
 
@@ -203,6 +206,10 @@ class Flight {
     this.settling = settling;
     this.req = new RequestFacade(this, attempt);
     settling.signal.addEventListener('abort', this.onAbort);
+    const { firstContentMs } = attempt;
+    if (firstContentMs !== undefined) {
+      this.contentTimer = setTimeout(() => this.fail('first-token-timeout'), firstContentMs);
+    }
   }
 
   /** The request has a socket, which may still be connecting. */
@@ -283,6 +290,7 @@ class Flight {
   private release(): void {
     this.isSettled = true;
     clearTimeout(this.timer);
+    clearTimeout(this.contentTimer);
     this.settling.signal.removeEventListener('abort', this.onAbort);
     // What httpxy listens with holds this attempt and its body for as long as the answer streams.
     this.proxyReq?.removeAllListeners('socket').removeAllListeners('response').removeAllListeners('error');

@@ -8,6 +8,7 @@ import type { Admission } from './admission.ts';
 import type { Connections } from './connections.ts';
 import type { Forward, Target } from './forward.ts';
 import type { Hold } from './hold.ts';
+import type { Crowds } from './lease-or-wait.ts';
 import type { TokenEstimator } from './token-estimate.ts';
 
 export interface HandlerDeps {
@@ -21,6 +22,9 @@ export interface HandlerDeps {
   readonly estimator: TokenEstimator;
   readonly admission: Admission;
   readonly hold: Hold;
+  /** The line for a deployment's name: one for all the names of it. */
+  readonly lineOf: (deployment: string) => string;
+  readonly crowds: Crowds;
   readonly observe: Observe;
   readonly limits: HandlerLimits;
   /** Requests in progress, so that a drain can end what outlasts it. */
@@ -43,6 +47,12 @@ export interface HandlerLimits {
   readonly errorBodyMs: number;
   readonly idleMs: number;
   readonly sseKeepAliveMs: number;
-  /** A throttled request waits for a recovery that is no further off. */
+  /** A request that nobody can take waits for a recovery that is no further off. */
   readonly maxHoldMs: number;
+  /** So long it waits for a backend of a better priority before it goes to a worse one. */
+  readonly priorityWaitMs: number;
+  /** A stream without content for so long is another backend's chance; absent: never. */
+  readonly firstTokenMs?: number;
+  /** A prompt that is too long for a backend is asked of those of a worse priority. */
+  readonly spillsLongPrompts: boolean;
 }

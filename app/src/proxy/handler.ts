@@ -4,24 +4,26 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { decide, refuse, type NoneReason } from '../balancer/failover.ts';
-import type { Outcome, Usage } from '../balancer/outcome.ts';
-import type { Acquired, Lease } from '../balancer/pool.ts';
+import type { Outcome } from '../balancer/outcome.ts';
+import type { Lease } from '../balancer/pool.ts';
 import { parseQuota } from '../balancer/quota.ts';
 import { TokenError } from '../auth/token-source.ts';
-import type { ProxyEvent } from '../telemetry/events.ts';
 import { Course } from './course.ts';
-import { ABANDONED, createDoor, targetOf, type Entered } from './door.ts';
+import { ABANDONED, createDoor, type Entered } from './door.ts';
+import { FAILED_ON_A_BUG, finishedEvent, howItEnded, tokensGuessed, withUsage, type Ending } from './ending.ts';
 import type { Answer, Failed } from './forward.ts';
-import { operationLabel, pathOf } from './front-door.ts';
+import { pathOf } from './front-door.ts';
 import type { HandlerDeps } from './handler-deps.ts';
-import { upstreamHeaders, type Credential } from './headers.ts';
-import { acquireLater, acquireNow } from './lease-or-wait.ts';
+import { spilloverOf, upstreamHeaders, type Credential } from './headers.ts';
+import { answerAsEvent, breakOff } from './in-band.ts';
+import { nextLease, Patience } from './lease-or-wait.ts';
+import { Opening, isStreamed } from './opening.ts';
 import { peek, type KeptAnswer, type Peeked, type PeekFailed } from './peek.ts';
-import { ERROR_CODES, type ProxyError } from './proxy-error.ts';
+import { ERROR_CODES, errorEvent, type ProxyError } from './proxy-error.ts';
 import * as refusals from './refusals.ts';
 import { relay, StreamEnd, type Relayed } from './relay.ts';
 import { sendError } from './reply.ts';
-import { tokensOfText } from './token-estimate.ts';
+import { isEventStream } from './sse.ts';
 import { untilAborted } from './until-aborted.ts';
 import { createUsageTap } from './usage-tap.ts';
 
@@ -32,22 +34,15 @@ interface Call extends Entered {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   readonly signal: AbortSignal;
+  readonly course: Course;
+  readonly opening: Opening;
   /** What a client with limits is told of them, as name, value, name, value, … */
   readonly shown: readonly string[];
 }
 
-type Finished = Extract<ProxyEvent, { kind: 'request-finished' }>;
-/** How a request ended, for its last event. `trace`: with a last step that the course does not have. */
-type Ending = Pick<Finished, 'ending' | 'status' | 'backend' | 'code' | 'usage'> & {
-  readonly trace?: string;
-  /** Of the text that a stream gave. */
-  readonly textBytes?: number;
-};
-
 export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   const { pool, clock, observe, limits } = deps;
   const enter = createDoor(deps);
-  const peekLimits = { ...limits, streamSilenceMs: limits.sseKeepAliveMs };
   const relayLimits = { idleMs: limits.idleMs, keepAliveMs: limits.sseKeepAliveMs };
 
   async function handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
@@ -61,97 +56,74 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     // It may have closed while the door waited for something else.
     if (req.socket.destroyed) caller.abort();
     deps.active.add(caller);
-    const call: Call = {
-      ...entered,
-      req,
-      res,
-      signal: caller.signal,
-      shown: refusals.limitHeaders(entered.pass?.shown),
-    };
-    const course = new Course();
+    const call = callOf(entered, req, res, caller.signal);
+    const { course, opening } = call;
     let spent: number | undefined = 0;
     let ending: Ending = FAILED_ON_A_BUG;
     try {
-      ending = await serve(call, course);
-      spent = tokensSpent(call, course, ending);
+      ending = await serve(call);
+      spent = tokensSpent(call, ending);
     } finally {
+      opening.close();
       deps.active.delete(caller);
       res.off('close', onClose);
       await entered.leave(spent);
       // Told when all is given back, so that whoever hears of it finds it so.
-      observe(finishedEvent(call, course, ending));
+      observe(finishedEvent(call, course, ending, clock()));
     }
   }
 
-  function finishedEvent({ id, req, asked, client, startedAt }: Call, course: Course, ending: Ending): ProxyEvent {
-    const reasons = course.reasons();
-    const { textBytes: _, ...told } = ending;
-    return {
-      kind: 'request-finished',
-      requestId: id,
-      client,
-      ...targetOf(req),
-      operation: operationLabel(asked.operation),
-      deployment: asked.deployment,
-      attempts: course.attempts,
-      trace: course.trace(),
-      ...(reasons === undefined ? {} : { reasons }),
-      durationMs: clock() - startedAt,
-      ...told,
-    };
+  function callOf(entered: Entered, req: IncomingMessage, res: ServerResponse, signal: AbortSignal): Call {
+    const course = new Course();
+    const shown = refusals.limitHeaders(entered.pass?.shown);
+    const opening = new Opening(res, limits.sseKeepAliveMs, () => {
+      course.opened(clock() - entered.startedAt);
+      return [...course.headers(), ...shown, ...closing()];
+    });
+    return { ...entered, req, res, signal, course, opening, shown };
   }
 
-  /** What the request came to; undefined when nobody knows. */
-  function tokensSpent(call: Call, { isAsking }: Course, ending: Ending): number | undefined {
-    const { usage, status, textBytes } = ending;
-    if (usage !== undefined) {
-      deps.estimator.learn(call.client, call.asked.deployment, usage);
-      return usage.promptTokens + usage.completionTokens;
-    }
-    if (call.pass?.countsTokens !== true) return undefined;
-    const seen = textBytes === undefined ? 0 : promptTokensOf(call) + tokensOfText(textBytes);
-    // A backend's quota was charged all that the request allowed: who leaves must get neither that nor the text for nothing.
-    if (ending.ending === 'abandoned' && isAsking) return Math.max(call.charged, seen);
-    if (status >= 400) return 0;
-    return textBytes === undefined ? undefined : seen;
+  function tokensSpent(call: Call, ending: Ending): number | undefined {
+    const { usage } = ending;
+    if (usage === undefined) return tokensGuessed(call, call.course, ending);
+    deps.estimator.learn(call.client, call.asked.deployment, usage);
+    return usage.promptTokens + usage.completionTokens;
   }
 
-  /** The loop. Each backend is asked at most once; whoever answers first is relayed. */
-  async function serve(call: Call, course: Course): Promise<Ending> {
-    const { asked, maxHoldMs, signal } = call;
-    // One time for all its waiting; absent when it may not wait, or was throttled again after waiting.
-    let holdUntil = maxHoldMs > 0 ? Number.POSITIVE_INFINITY : undefined;
+  /** The loop. Each backend is asked at most once in a pass; whoever answers first is relayed. */
+  async function serve(call: Call): Promise<Ending> {
+    const { asked, course, longestWaitMs, opening, signal } = call;
+    const patience = new Patience({
+      holdMs: Math.min(limits.maxHoldMs, longestWaitMs),
+      priorityMs: Math.min(limits.priorityWaitMs, longestWaitMs),
+    });
+    if (isStreamed(asked)) opening.arm();
     for (;;) {
-      const until = holdUntil === undefined ? undefined : Math.min(holdUntil, clock() + maxHoldMs);
-      let got: Acquired | undefined = acquireNow(deps, asked.deployment, course, until);
-      if (got.kind === 'wait' && until !== undefined) {
-        holdUntil = until;
-        got = await acquireLater(deps, asked.deployment, course, { until: got.until, deadline: until, signal });
-      }
-      if (got === undefined) return leave(call, course);
-      if (got.kind === 'wait') return refuseCall(call, course, { why: 'throttled', recoversAt: got.until });
-      if (got.kind === 'none') return refuseCall(call, course, got);
+      const found = nextLease(deps, asked.deployment, course, patience, signal);
+      const got = found instanceof Promise ? await found : found;
+      if (got === undefined) return leave(call);
+      if (got.kind === 'wait') return refuseCall(call, { why: 'throttled', recoversAt: got.until });
+      if (got.kind === 'none') return refuseCall(call, got);
       const { lease } = got;
-      const { peeked, answer } = await settlingBugs(lease, tryOnce(call, course, lease));
-      if (peeked.kind === 'commit' && answer !== undefined) return deliver(call, course, lease, answer, peeked);
+      const { peeked, answer } = await settlingBugs(lease, tryOnce(call, lease));
+      if (peeked.kind === 'commit' && answer !== undefined) return deliver(call, lease, answer, peeked);
       if (peeked.kind === 'commit') throw new Error('committed to no answer');
       end(call, lease, peeked.outcome);
-      if (peeked.outcome.kind === 'abandoned') return leave(call, course);
+      if (peeked.outcome.kind === 'abandoned') return leave(call);
       course.isAsking = false;
       course.add(lease, peeked.outcome, peeked.kept);
-      if (peeked.outcome.kind === 'throttled' && holdUntil !== Number.POSITIVE_INFINITY) holdUntil = undefined;
+      if (peeked.outcome.kind === 'throttled') patience.throttled();
       // It may have been carried out: this failure is the answer, whatever others refused before.
-      if (decide(peeked.outcome, call.asked.creates) === 'deliver') return refuseUnclear(call, course);
+      if (decide(peeked.outcome, asked.creates) === 'deliver') return refuseUnclear(call);
     }
   }
 
   /** One backend's turn: its credential, the attempt, and a look at the answer's beginning. */
   async function tryOnce(
     call: Call,
-    course: Course,
     lease: Lease,
   ): Promise<{ readonly peeked: Peeked | PeekFailed; readonly answer?: Answer }> {
-    const { asked, req, signal } = call;
+    const { asked, course, req, signal } = call;
     const target = deps.targets.get(lease.backend.name);
     if (target === undefined) throw new Error(`no target for backend ${lease.backend.name}`);
     const credential = credentialFor(lease);
@@ -163,12 +135,16 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     const method = req.method ?? 'GET';
     const bodyLength =
       body.length > 0 || method === 'POST' || method === 'PUT' || method === 'PATCH' ? body.length : undefined;
+    // What creates something is not asked of another backend, however long it takes.
+    const firstContentMs = asked.stream && !asked.creates ? limits.firstTokenMs : undefined;
+    const late = firstContentMs === undefined ? {} : { firstContentMs };
     for (let fresh = asked.creates; ; fresh = true) {
+      const began = clock();
       course.attempts += 1;
       course.isAsking = true;
-      announce(call, course, lease, path);
+      announce(call, lease, path);
       const headers = upstreamHeaders(req.headers, target.host, given, bodyLength);
-      const forwarded = await deps.forward({ target, method, path, headers, body, fresh }, signal);
+      const forwarded = await deps.forward({ target, method, path, headers, body, fresh, ...late }, signal);
       if (forwarded.kind === 'failed') {
         if (decide(forwarded.outcome, asked.creates) === 'again') continue;
         return { peeked: forwarded };
@@ -176,19 +152,32 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       const { answer } = forwarded;
       const quota = parseQuota(answer.header);
       pool.observe(lease, quota === undefined ? { kind: 'headers' } : { kind: 'headers', quota }, clock());
-      return { peeked: await peek(answer, peekLimits, signal, deps.wallClockMs), answer };
+      if (answer.status < 400 && isEventStream(answer.header)) call.opening.arm();
+      return { peeked: await lookAt(answer, firstContentMs, clock() - began, signal), answer };
     }
   }
 
-  function announce(call: Call, course: Course, lease: Lease, path: string): void {
+  function lookAt(
+    answer: Answer,
+    firstContentMs: number | undefined,
+    tookMs: number,
+    signal: AbortSignal,
+  ): Promise<Peeked | PeekFailed> {
+    const left = firstContentMs === undefined ? {} : { firstContentMs: Math.max(1, firstContentMs - tookMs) };
+    return peek(answer, { ...limits, ...left }, signal, deps.wallClockMs);
+  }
+
+  function announce({ id, course }: Call, lease: Lease, path: string): void {
+    const { spilledFrom } = lease;
     observe({
       kind: 'attempt-started',
-      requestId: call.id,
+      requestId: id,
       backend: lease.backend.name,
       url: lease.backend.origin + pathOf(path),
       deployment: lease.deployment,
       attempt: course.attempts,
       probe: lease.probe,
+      ...(spilledFrom === undefined ? {} : { spilledFrom }),
     });
   }
 
@@ -204,81 +193,108 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   }
 
   /** The answer is this one: nothing can be failed over from here on. */
-  async function deliver(call: Call, course: Course, lease: Lease, answer: Answer, peeked: Peeked): Promise<Ending> {
+  async function deliver(call: Call, lease: Lease, answer: Answer, peeked: Peeked): Promise<Ending> {
     const { status, rawHeaders, header, body } = answer;
-    const backend = lease.backend.name;
+    const { asked, course, opening, pass, signal } = call;
+    const { spilledFrom, backend } = lease;
+    opening.close();
     call.body.free();
     pool.observe(lease, { kind: 'first-content' }, clock());
     deps.hold.wake();
     pool.conclude(course.failed500(), status < 400, clock());
-    const tap = call.asked.isCounted ? createUsageTap(header, call.pass?.countsTokens === true) : undefined;
+    const tap = asked.isCounted ? createUsageTap(header, pass?.countsTokens === true) : undefined;
     const relayed: Relayed = {
       status,
       rawHeaders,
       header,
       held: peeked.held,
+      isBegun: opening.isOpen,
       ...(peeked.isWhole ? {} : { body }),
       ...(tap === undefined ? {} : { tap }),
     };
-    const outcome = await settlingBugs(lease, relayTo(call, course.headers(backend, status), relayed));
+    const isTold = opening.isOpen && (status >= 400 || !isEventStream(header));
+    const outcome = isTold
+      ? tellInBand(call, answer, peeked)
+      : await settlingBugs(lease, relayTo(call, course.headers(backend.name, status), relayed));
     const usage = tap?.usage();
     end(call, lease, withUsage(outcome, usage));
-    const trace = course.trace(backend, status);
-    const how = howItEnded(outcome, call.signal);
-    const ending = { ...how, status, backend, trace, ...(usage === undefined ? {} : { usage }) };
-    return tap?.textBytes === undefined ? ending : { ...ending, textBytes: tap.textBytes };
+    const spillover = spilloverOf(header);
+    return {
+      ...(isTold ? { ending: 'broken', code: 'answer_not_streamed' } : howItEnded(outcome, signal)),
+      status: opening.isOpen ? 200 : status,
+      backend: backend.name,
+      trace: course.trace(backend.name, status),
+      ...(usage === undefined ? {} : { usage }),
+      ...(tap?.textBytes === undefined ? {} : { textBytes: tap.textBytes }),
+      ...(spilledFrom === undefined ? {} : { spilledFrom }),
+      ...(spillover === undefined ? {} : { spillover }),
+    };
+  }
+
+  /** The caller's stream has begun, and this is none. */
+  function tellInBand({ res }: Call, { status, body }: Answer, { held, isWhole }: Peeked): Outcome {
+    breakOff(res, answerAsEvent(status, isWhole ? Buffer.concat(held) : NOTHING));
+    if (!isWhole) body.destroy();
+    return { kind: status < 400 ? 'served' : 'refused', status };
   }
 
   /** A creation of which nobody knows whether it was carried out: the client must not repeat it by itself. */
-  function refuseUnclear(call: Call, course: Course): Promise<Ending> {
-    return refuseCall(call, course, { why: 'failing' }, course.failures.slice(-1));
+  function refuseUnclear(call: Call): Promise<Ending> {
+    return refuseCall(call, { why: 'failing' }, call.course.failures.slice(-1));
   }
 
   /** Nobody answered: the honest refusal, with a backend's own words where it had any. */
   async function refuseCall(
     call: Call,
-    course: Course,
     none: { readonly why: NoneReason; readonly recoversAt?: number },
     unclear?: Course['failures'],
   ): Promise<Ending> {
     const now = clock();
+    const { course } = call;
     pool.conclude(course.failed500(), false, now);
-    if (call.signal.aborted) return leave(call, course);
+    if (call.signal.aborted) return leave(call);
     const failures = unclear ?? course.latest();
     const refusal = refuse(failures, none, now);
     const isUnclear = unclear !== undefined;
     if (refusal.kind === 'verbatim') {
       const failure = failures[refusal.index];
-      if (failure?.kept === undefined) return tell(call, course, refusals.INTERNAL);
-      return passOn(call, course, failure.lease, failure.kept, isUnclear ? NO_RETRY : NONE);
+      if (failure?.kept === undefined) return tell(call, refusals.INTERNAL);
+      return passOn(call, failure.lease, failure.kept, isUnclear ? NO_RETRY : NONE);
     }
     const error = refusals.refusalError(refusal, call.asked.deployment, now, deps.random);
-    return tell(call, course, isUnclear ? refusals.asUnclear(error) : error);
+    return tell(call, isUnclear ? refusals.asUnclear(error) : error);
   }
 
   /** The trace tells of the attempt already. */
-  async function passOn(
-    call: Call,
-    course: Course,
-    lease: Lease,
-    kept: KeptAnswer,
-    more: readonly string[],
-  ): Promise<Ending> {
+  async function passOn(call: Call, lease: Lease, kept: KeptAnswer, more: readonly string[]): Promise<Ending> {
     const { status, rawHeaders, bytes } = kept;
-    const own = [...course.headers(), 'x-balancer-backend', lease.backend.name, ...more];
+    const { course, opening, res, signal } = call;
+    const { name } = lease.backend;
+    opening.close();
+    if (opening.isOpen) {
+      breakOff(res, answerAsEvent(status, bytes));
+      return { ending: 'broken', code: 'answer_not_streamed', status: 200, backend: name };
+    }
+    const own = [...course.headers(), 'x-balancer-backend', name, ...more];
     const outcome = await relayTo(call, own, { status, rawHeaders, header: () => undefined, held: [bytes] });
-    return { ...howItEnded(outcome, call.signal), status, backend: lease.backend.name };
+    return { ...howItEnded(outcome, signal), status, backend: name };
   }
 
-  function tell(call: Call, course: Course, error: ProxyError): Ending {
-    sendError(call.res, error, [...course.headers(), ...call.shown, ...closing()]);
-    return { ending: 'refused', status: ERROR_CODES[error.code].status, code: error.code };
+  function tell({ course, opening, res, shown }: Call, error: ProxyError): Ending {
+    const { code } = error;
+    opening.close();
+    if (opening.isOpen) {
+      breakOff(res, errorEvent(error));
+      return { ending: 'broken', status: 200, code };
+    }
+    sendError(res, error, [...course.headers(), ...shown, ...closing()]);
+    return { ending: 'refused', status: ERROR_CODES[code].status, code };
   }
 
   /** The caller left, or the drain ran out before there was an answer. */
-  function leave(call: Call, course: Course): Ending {
+  function leave(call: Call): Ending {
     const reason: unknown = call.signal.reason;
-    if (reason instanceof StreamEnd) return tell(call, course, { code: reason.code, message: reason.message });
+    if (reason instanceof StreamEnd) return tell(call, { code: reason.code, message: reason.message });
     return ABANDONED;
   }
 
@@ -314,27 +330,10 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
 }
 
 const NONE: readonly string[] = [];
-const FAILED_ON_A_BUG: Ending = { ending: 'refused', status: 500, code: 'internal_error' };
-const BREAKS = { reset: 'stream_broken', idle: 'stream_idle' } as const;
+const NOTHING = Buffer.alloc(0);
 const NO_RETRY: readonly string[] = ['x-should-retry', 'false'];
 const CONNECTION_CLOSE: readonly string[] = ['connection', 'close'];
 
-/** With the code of the in-band error, where the caller was told one. */
-function howItEnded(outcome: Outcome, { reason }: AbortSignal): Pick<Ending, 'ending' | 'code'> {
-  if (outcome.kind === 'broken') return { ending: 'broken', code: BREAKS[outcome.cause] };
-  if (outcome.kind !== 'abandoned') return { ending: 'delivered' };
-  return reason instanceof StreamEnd ? { ending: 'broken', code: reason.code } : { ending: 'abandoned' };
-}
-
 function failed(outcome: Outcome): Failed {
   return { kind: 'failed', outcome };
-}
-
-function withUsage(outcome: Outcome, usage: Usage | undefined): Outcome {
-  if (usage === undefined || (outcome.kind !== 'served' && outcome.kind !== 'abandoned')) return outcome;
-  return { ...outcome, usage };
-}
-
-function promptTokensOf({ asked }: Entered): number {
-  return asked.cost()?.promptTokens ?? 0;
 }

@@ -79,6 +79,17 @@ export function callerHeaders(rawHeaders: readonly string[], own: readonly strin
   return headers;
 }
 
+/**
+ * Azure's own spillover, inside one resource, as its headers tell it: `ptu-chat to chat: 429`; undefined when there was
+ * none.
+ */
+export function spilloverOf(header: (name: string) => string | undefined): string | undefined {
+  const from = header('x-ms-spillover-from-deployment');
+  if (from === undefined) return undefined;
+  const [to, error] = [header('x-ms-deployment-name'), header('x-ms-spillover-error')];
+  return `${from}${to === undefined ? '' : ` to ${to}`}${error === undefined ? '' : `: ${error}`}`;
+}
+
 /** The headers that `Connection` declares hop-by-hop (RFC 9110 §7.6.1). */
 function connectionNames(rawHeaders: readonly string[]): readonly string[] {
   const named: string[] = [];

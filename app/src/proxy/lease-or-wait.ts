@@ -1,4 +1,5 @@
 /** Permission for the next attempt: at once, after waiting for a throttled backend, or not at all. */
+import { isCrowded, isForgotten, onWaitedInVain, type Crowding } from '../balancer/crowding.ts';
 import type { Acquired, Pool } from '../balancer/pool.ts';
 import type { Course } from './course.ts';
 import type { Hold } from './hold.ts';
@@ -8,37 +9,120 @@ export interface NextLease {
   readonly hold: Hold;
   /** Monotonic ms. */
   readonly clock: () => number;
+  /** The line for a deployment's name: one for all the names of it. */
+  readonly lineOf: (deployment: string) => string;
+  readonly crowds: Crowds;
 }
 
-/** @param holdUntil clock ms: until then the request would wait, behind those who wait already; absent: not at all */
-export function acquireNow(
-  { pool, hold, clock }: NextLease,
-  deployment: string,
-  { tried, throttled }: Course,
-  holdUntil: number | undefined,
-): Acquired {
-  const now = clock();
-  if (holdUntil === undefined || holdUntil <= now) return pool.acquire({ deployment, tried, tokens: 0 }, now);
-  if (hold.hasWaiters(deployment)) return { kind: 'wait', until: now, why: 'throttled' };
-  return pool.acquire({ deployment, tried, throttled, tokens: 0, holdUntil }, now);
+/** Lines for a better priority in which somebody waited in vain of late. */
+export class Crowds {
+  private readonly lines = new Map<string, Crowding>();
+
+  isCrowded(line: string, now: number): boolean {
+    return isCrowded(this.lines.get(line), now);
+  }
+
+  waitedInVain(line: string, now: number): void {
+    // Names of deployments are the callers' to choose.
+    for (const [name, crowding] of this.lines) if (isForgotten(crowding, now)) this.lines.delete(name);
+    this.lines.set(line, onWaitedInVain(this.lines.get(line), now));
+  }
 }
 
-/** What there is in its turn, or at the end of its time; undefined when the caller left. */
-export async function acquireLater(
-  { pool, hold, clock }: NextLease,
+/** What a request would put up with, in ms. */
+export interface LongestWaits {
+  /** Rather than be refused because every backend is throttled. */
+  readonly holdMs: number;
+  /** Rather than go to a backend of a worse priority. */
+  readonly priorityMs: number;
+}
+
+/**
+ * What is left of it. Each begins to run when the request first waits for its reason, once for all its waiting; who
+ * waited for whoever is back first, and was throttled by it, waits no more: a second time would be a line that grows.
+ */
+export class Patience {
+  private readonly longest: LongestWaits;
+  private holdUntil: number | undefined;
+  private spillAt: number | undefined;
+  private isOver = false;
+
+  constructor(longest: LongestWaits) {
+    this.longest = longest;
+  }
+
+  /** As the pool wants it: clock ms, absent for what it would not wait for. */
+  at(now: number): { readonly holdUntil?: number; readonly spillAt?: number } {
+    const { holdMs, priorityMs } = this.longest;
+    const holdUntil = this.isOver || holdMs <= 0 ? undefined : (this.holdUntil ?? now + holdMs);
+    const spillAt = priorityMs <= 0 || this.spillAt === 0 ? undefined : (this.spillAt ?? now + priorityMs);
+    return {
+      ...(holdUntil === undefined ? {} : { holdUntil }),
+      ...(spillAt === undefined ? {} : { spillAt }),
+    };
+  }
+
+  /** It waits now. */
+  begin(why: 'throttled' | 'priority', now: number): void {
+    if (why === 'throttled') this.holdUntil ??= now + this.longest.holdMs;
+    else this.spillAt ??= now + this.longest.priorityMs;
+  }
+
+  /** It does not wait for a better priority any more. */
+  spill(): void {
+    this.spillAt = 0;
+  }
+
+  throttled(): void {
+    if (this.holdUntil !== undefined) this.isOver = true;
+  }
+}
+
+/** Undefined when the caller left while it waited. */
+export function nextLease(
+  deps: NextLease,
   deployment: string,
   course: Course,
-  wait: { readonly until: number; readonly deadline: number; readonly signal: AbortSignal },
+  patience: Patience,
+  signal: AbortSignal,
+): Acquired | Promise<Acquired | undefined> {
+  const { pool, hold, clock, lineOf, crowds } = deps;
+  const now = clock();
+  const { tried, throttled, worseThan } = course;
+  const line = lineOf(deployment);
+  const isBehind = hold.hasWaiters(line);
+  if (isBehind && crowds.isCrowded(line, now)) patience.spill();
+  const got = pool.acquire({ deployment, tried, throttled, worseThan, isBehind, tokens: 0, ...patience.at(now) }, now);
+  if (got.kind !== 'wait') return got;
+  patience.begin(got.why, now);
+  return waitInLine(deps, deployment, course, { until: got.until, ...patience.at(now) }, signal);
+}
+
+/** What there is in its turn, or at the end of its time. */
+async function waitInLine(
+  { pool, hold, clock, lineOf, crowds }: NextLease,
+  deployment: string,
+  course: Course,
+  times: { readonly until: number; readonly holdUntil?: number; readonly spillAt?: number },
+  signal: AbortSignal,
 ): Promise<Acquired | undefined> {
   const began = clock();
-  const { deadline } = wait;
   course.restart();
-  const ask = { deployment, tried: course.tried, tokens: 0 };
+  const { until, holdUntil = 0, spillAt = 0 } = times;
+  const { tried, worseThan } = course;
+  const ask = { deployment, tried, worseThan, tokens: 0, isInLine: true, holdUntil, spillAt };
+  const line = lineOf(deployment);
   const got = await hold.wait({
-    ...wait,
-    deployment,
-    acquire: (patient) => pool.acquire(patient ? { ...ask, patient, holdUntil: deadline } : ask, clock()),
+    line,
+    acquire: () => pool.acquire(ask, clock()),
+    until,
+    deadlines: [spillAt, holdUntil].filter((at) => at > began).toSorted((a, b) => a - b),
+    isPlain: tried.size === 0,
+    signal,
   });
-  course.held(clock() - began);
+  const now = clock();
+  course.held(now - began);
+  const isSpilled = got?.kind === 'lease' && got.lease.spilledFrom !== undefined;
+  if (isSpilled && spillAt > began) crowds.waitedInVain(line, now);
   return got;
 }

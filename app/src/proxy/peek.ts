@@ -33,10 +33,12 @@ export interface PeekLimits {
   readonly holdBytes: number;
   /** An error's body may take this long: it is awaited for its code only. */
   readonly errorBodyMs: number;
-  /** Any other body may be silent this long. */
+  /** A body may be silent this long. */
   readonly idleMs: number;
-  /** After so long without content an event stream's headers go out, so that nothing on the way gives up on it. */
-  readonly streamSilenceMs: number;
+  /** A stream has so long to its first content; absent: as long as it likes, but for `idleMs` of silence. */
+  readonly firstContentMs?: number;
+  /** A prompt that is too long is another backend's chance. */
+  readonly spillsLongPrompts: boolean;
 }
 
 /** Settles for whatever the backend does; never touches the caller's response. */
@@ -53,8 +55,8 @@ export async function peek(
   const read = await readAhead(answer.body, signal, {
     ...(isStream ? { isEnough: (chunk) => (seen.verdict = start.take(chunk)) !== 'more' } : {}),
     holdBytes: limits.holdBytes,
-    totalMs: isStream ? limits.streamSilenceMs : Number.POSITIVE_INFINITY,
-    idleMs: isStream ? Number.POSITIVE_INFINITY : limits.idleMs,
+    totalMs: (isStream ? limits.firstContentMs : undefined) ?? Number.POSITIVE_INFINITY,
+    idleMs: limits.idleMs,
   });
   // The last event of some lacks its blank line.
   const isCutShort = isStream && read.ended === 'whole' && seen.verdict === 'more';
@@ -63,12 +65,12 @@ export async function peek(
     discard(answer.body, limits.errorBodyMs);
     return { kind: 'failed', outcome: outcomeOf(verdict, namedWaitMs(answer, wallClockMs())) };
   }
-  if (read.ended === 'silent' && isStream) return { kind: 'commit', held: read.held, isWhole: false };
   if (read.ended === 'whole' || read.ended === 'held') {
     return { kind: 'commit', held: read.held, isWhole: read.ended === 'whole' };
   }
   answer.body.destroy();
-  return { kind: 'failed', outcome: lost(read.ended) };
+  const isLate = isStream && read.ended === 'silent';
+  return { kind: 'failed', outcome: isLate ? { kind: 'failed', cause: 'first-token-timeout' } : lost(read.ended) };
 }
 
 const BLANK_LINE = Buffer.from('\n\n');
@@ -103,7 +105,11 @@ async function peekError(
   }
   const isWhole = read.ended === 'whole';
   const bytes = Buffer.concat(read.held);
-  const outcome = classify({ status, header, bodyText: () => (isWhole ? textOf(bytes, header) : '') }, wallClockMs());
+  const outcome = classify(
+    { status, header, bodyText: () => (isWhole ? textOf(bytes, header) : '') },
+    wallClockMs(),
+    limits.spillsLongPrompts,
+  );
   if (outcome.kind === 'refused' && (isWhole || read.ended === 'held')) {
     return { kind: 'commit', held: read.held, isWhole };
   }

@@ -130,6 +130,14 @@ export function refusalError(
           "Every backend refused the balancer's own credential. Its operator must check BACKEND_n_APIKEY, or the role " +
           'Cognitive Services OpenAI User of its managed identity; each backend is tried again every minute.',
       };
+    case 'not-yet':
+      return {
+        code: 'backend_auth_pending',
+        message:
+          'No backend accepts the identity of the balancer yet. After a deployment its role takes some minutes to take ' +
+          'effect; if it lasts, its operator must check that it has the role Cognitive Services OpenAI User.',
+        headers: spreadWait((refusal.recoversAt ?? now) - now, random).headers,
+      };
     case 'not-permitted':
       return {
         code: 'operation_not_permitted',

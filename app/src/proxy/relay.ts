@@ -7,6 +7,7 @@ import type { ServerResponse } from 'node:http';
 import type { Outcome } from '../balancer/outcome.ts';
 import type { AnswerBody } from './forward.ts';
 import { callerHeaders } from './headers.ts';
+import { breakOff } from './in-band.ts';
 import { errorEvent, type ErrorCode } from './proxy-error.ts';
 import type { UsageTap } from './usage-tap.ts';
 import { completeEventsLength, endsWithDone, isEventStream, KEEP_ALIVE } from './sse.ts';
@@ -20,6 +21,8 @@ export interface Relayed {
   readonly body?: AnswerBody;
   /** Sees all that goes out. */
   readonly tap?: UsageTap;
+  /** Status and headers went out already. */
+  readonly isBegun?: boolean;
 }
 
 export interface RelayLimits {
@@ -62,12 +65,12 @@ export function relay(
 ): Promise<Outcome> {
   const headers = callerHeaders(relayed.rawHeaders, own);
   if (relayed.body === undefined) return relayWhole(relayed, headers, res, signal);
-  const { status, header, held, body, tap } = relayed;
+  const { status, header, held, body, tap, isBegun = false } = relayed;
   const isEvents = isEventStream(header);
   const length = header('content-length');
   // Keep-alives and an in-band error would be beyond it.
   if (length !== undefined && !isEvents) headers.push('content-length', length);
-  res.writeHead(status, headers);
+  if (!isBegun) res.writeHead(status, headers);
   return new Promise((resolve) => {
     new RelayedStream({ status, body, tap, isEvents, res, limits, signal, now, resolve }).start(held);
   });
@@ -82,7 +85,7 @@ function relayWhole(relayed: Relayed, headers: string[], res: ServerResponse, si
   if (length !== undefined && status !== 204) headers.push('content-length', length);
   relayed.tap?.take(bytes, true);
   if (signal.aborted) return Promise.resolve({ kind: 'abandoned' });
-  res.writeHead(status, headers);
+  if (relayed.isBegun !== true) res.writeHead(status, headers);
   res.end(bytes);
   return Promise.resolve({ kind: status < 400 ? 'served' : 'refused', status });
 }
@@ -158,7 +161,7 @@ class RelayedStream {
     res.on('drain', this.onDrain);
     signal.addEventListener('abort', this.onAbort);
     if (signal.aborted) return this.onAbort();
-    if (held.length === 0) res.flushHeaders();
+    if (held.length === 0 && !res.headersSent) res.flushHeaders();
     for (const chunk of held) this.onData(chunk);
     // It ended, or broke, with the first piece, before anybody here could hear of it.
     if (body.readableEnded) return this.onEnd();
@@ -259,12 +262,10 @@ class RelayedStream {
     this.parts.body.destroy();
   }
 
-  /** An answer that is not complete never ends as if it were: the last chunk is missing, or some of the length. */
   private breakOff(code: ErrorCode, message: string): void {
     const { isEvents, res } = this.parts;
-    if (isEvents) res.write(`${this.isAtBoundary ? '' : '\n\n'}${errorEvent({ code, message })}`);
-    const { socket } = res;
-    socket?.destroySoon();
+    const event = `${this.isAtBoundary ? '' : '\n\n'}${errorEvent({ code, message })}`;
+    breakOff(res, isEvents ? event : undefined);
   }
 
   private whole(): Outcome {

@@ -16,6 +16,8 @@ export type ProxyEvent =
       /** 1 for the first attempt of the request. */
       readonly attempt: number;
       readonly probe: boolean;
+      /** The backend of a better priority that would have been asked, had it not been throttled. */
+      readonly spilledFrom?: string;
     }
   | {
       readonly kind: 'attempt-ended';
@@ -43,11 +45,21 @@ export type ProxyEvent =
       readonly trace: string;
       /** What the network or TLS said where an attempt failed on it: `openai1=ENOTFOUND`. Not for callers. */
       readonly reasons?: string;
+      /** The backend of a better priority that would have answered, had it not been throttled. */
+      readonly spilledFrom?: string;
+      /** Azure's own spillover inside one resource, as its headers told: `from ptu-chat to chat: 429`. */
+      readonly spillover?: string;
       /** What the backend said it counted; absent where it did not say. */
       readonly usage?: Usage;
       readonly durationMs: number;
     }
-  | { readonly kind: 'state-changed'; readonly change: StateChange; readonly now: number }
+  | {
+      readonly kind: 'state-changed';
+      readonly change: StateChange;
+      readonly now: number;
+      /** So many changes just before it were not told. */
+      readonly skipped?: number;
+    }
   /** What came over a connection never became a request. `code`: of the error that it was answered with. */
   | { readonly kind: 'connection-refused'; readonly code: string; readonly message: string }
   | { readonly kind: 'notice'; readonly level: 'info' | 'warning' | 'error'; readonly text: string };

@@ -79,12 +79,13 @@ export function bounded(sink: Sink, most: number, onRoom: (lines: number) => voi
 function lineOf(event: ProxyEvent): Line | undefined {
   switch (event.kind) {
     case 'attempt-started': {
-      const { backend, deployment, attempt, probe, requestId } = event;
+      const { backend, deployment, attempt, probe, spilledFrom, requestId } = event;
       return info(`Proxying to ${event.url}`, {
         backend,
         deployment,
         attempt,
         ...(probe ? { probe } : {}),
+        spilled_from: spilledFrom,
         request: requestId,
       });
     }
@@ -93,27 +94,40 @@ function lineOf(event: ProxyEvent): Line | undefined {
     case 'request-finished': {
       const { method, path, status, ending, code, client, operation, deployment, backend, attempts, trace, reasons } =
         event;
+      const { spilledFrom, spillover } = event;
       const text = `${method} ${path} ${status}${ending === 'delivered' ? '' : ` ${ending}`}`;
-      const fields = { code, backend, attempts, trace, reasons, deployment, operation, client };
+      const fields = {
+        code,
+        backend,
+        attempts,
+        trace,
+        reasons,
+        deployment,
+        operation,
+        client,
+        spilled_from: spilledFrom,
+        spillover,
+      };
       const ms = Math.round(event.durationMs * 10) / 10;
       const line = { text, fields: { ...fields, ms, request: event.requestId } };
       return { level: ending === 'broken' || status >= 500 ? 'warning' : 'info', ...line };
     }
     case 'state-changed': {
-      const { change, now } = event;
+      const { change, now, skipped = 0 } = event;
       const { name } = change.backend;
       const who = change.deployment === undefined ? name : `${name}/${quoted(change.deployment)}`;
       const said = `Backend ${who} ${describeState(change.to, now)}`;
       const advice = adviceOn(change.reason);
       const text = advice === undefined ? said : `${said}. ${advice}`;
       return {
-        level: levelOf(change.to.kind),
+        level: levelOf(change.to),
         text,
         fields: {
           backend: change.backend.name,
           deployment: change.deployment,
           state: change.to.kind,
           reason: change.reason,
+          ...(skipped > 0 ? { skipped } : {}),
         },
       };
     }
@@ -127,8 +141,9 @@ function lineOf(event: ProxyEvent): Line | undefined {
 }
 
 /** A throttle is daily business; what somebody must look at stands out. */
-function levelOf(state: BreakerState['kind']): Line['level'] {
-  return state === 'quarantined' ? 'error' : state === 'open' ? 'warning' : 'info';
+function levelOf(state: BreakerState): Line['level'] {
+  if (state.kind === 'quarantined') return state.isNew ? 'warning' : 'error';
+  return state.kind === 'open' ? 'warning' : 'info';
 }
 
 function info(text: string, fields: Fields): Line {

@@ -10,6 +10,14 @@ export interface Gauges {
   readonly requestsInFlight: () => number;
   readonly bytesBuffered: () => number;
   readonly requestsHeld: () => number;
+  readonly utilizations: () => readonly Utilization[];
+}
+
+/** Of a provisioned deployment: so much of it is in use, 1 when it is full. */
+export interface Utilization {
+  readonly backend: string;
+  readonly deployment: string;
+  readonly ratio: number;
 }
 
 export interface Metrics {
@@ -73,6 +81,25 @@ export function createMetrics({ gauges, withProcess }: MetricsParts): Metrics {
     labelNames: ['client', 'backend', 'deployment', 'type'],
     registers,
   });
+  const spillovers = new Counter({
+    name: 'balancer_spillovers_total',
+    help: 'Requests that a backend of a worse priority answered because the better one was throttled.',
+    labelNames: ['backend', 'spilled_from'],
+    registers,
+  });
+  const utilization = new Gauge({
+    name: 'balancer_utilization_ratio',
+    help: 'How much of a provisioned deployment is in use, as its last answer said; 1 when it is full.',
+    labelNames: ['backend', 'deployment'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { backend, deployment, ratio } of gauges.utilizations()) {
+        this.set({ backend, deployment: deploymentLabel(deployment) }, ratio);
+      }
+    },
+  });
+  void utilization;
   gauge(registers, 'balancer_requests_in_flight', 'Requests that were let in and have not ended.', () =>
     gauges.requestsInFlight(),
   );
@@ -82,13 +109,14 @@ export function createMetrics({ gauges, withProcess }: MetricsParts): Metrics {
   gauge(registers, 'balancer_bytes_buffered', 'Bytes of request bodies that are held.', () => gauges.bytesBuffered());
 
   function onFinished(event: Finished): void {
-    const { status, ending, code, usage, backend = NOBODY } = event;
+    const { status, ending, code, usage, spilledFrom, backend = NOBODY } = event;
     // Whoever is not let in must not take the place of somebody who is.
     const client = event.client === '' || code === NOT_LET_IN ? NOBODY : clientLabel(event.client);
     const operation = event.operation === '' ? NOBODY : event.operation;
     requests.inc({ client, operation, status, ending });
     if (code !== undefined) refusals.inc({ client, code });
     if (event.attempts > 0) durations.observe({ operation }, event.durationMs / 1000);
+    if (spilledFrom !== undefined) spillovers.inc({ backend, spilled_from: spilledFrom });
     if (usage === undefined) return;
     const labels = { client, backend, deployment: deploymentLabel(event.deployment) };
     tokens.inc({ ...labels, type: 'prompt' }, usage.promptTokens);

@@ -10,6 +10,8 @@ export function describeState(state: BreakerState, now: number): string {
       return 'probing: one request is out to see whether it is back';
     case 'recovering':
       return `recovering: at most ${state.limit} requests at a time, growing`;
+    case 'returning':
+      return 'returning: its throttle is over, and it is asked for more with every request that it takes';
     case 'cooldown':
       return `cooling down for ${left(state.recoversAt, now)} ms: it answered 429`;
     case 'open':
@@ -17,6 +19,9 @@ export function describeState(state: BreakerState, now: number): string {
     case 'missing':
       return `missing: it does not know this deployment, asked again in ${left(state.until, now)} ms`;
     case 'quarantined':
+      if (state.isNew) {
+        return `quarantined: it does not accept the balancer's identity yet (401/403), tried again in ${left(state.until, now)} ms. The role of a new deployment takes some minutes`;
+      }
       return `quarantined: it refused our credential (401/403), tried again in ${left(state.until, now)} ms. Check its key, or the role of the managed identity`;
     default:
       return state satisfies never;

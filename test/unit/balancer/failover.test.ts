@@ -34,6 +34,7 @@ describe('failover: decide', () => {
     ['a throttle inside a stream', { kind: 'throttled', inStream: true }, 'retry', 'retry'],
     ['a missing deployment', MISSING, 'retry', 'retry'],
     ['an unsupported operation', UNSUPPORTED, 'retry', 'retry'],
+    ['a prompt that is too long', { kind: 'too-long' }, 'retry', 'retry'],
     ['a refused credential', UNAUTHORIZED, 'retry', 'retry'],
     ['a credential refused for the operation', FORBIDDEN, 'retry', 'retry'],
     ['no connection', UNREACHABLE, 'retry', 'retry'],
@@ -135,6 +136,20 @@ describe('failover: refuse, when none was throttled', () => {
         assert.deepEqual(refusalOf(failures, why), { kind: 'not-permitted' });
       }
     }
+  });
+
+  it('says that the credential may be accepted soon, with the time of the next try, whatever else failed', () => {
+    const failures = [withAnswer(UNAVAILABLE), withAnswer(FORBIDDEN)];
+    assert.deepEqual(refusalOf(failures, 'not-yet', NOW + 5000), { kind: 'not-yet', recoversAt: NOW + 5000 });
+    assert.deepEqual(refuse(failures, { why: 'not-yet' }, NOW), { kind: 'not-yet' });
+    // The pool says more than is asked for.
+    const none = { kind: 'none', why: 'not-yet', recoversAt: NOW + 5000 } as const;
+    assert.deepEqual(refuse([], none, NOW), { kind: 'not-yet', recoversAt: NOW + 5000 });
+  });
+
+  it('passes a refusal of a prompt that was too long on, from whoever said it last', () => {
+    const failures = [withAnswer({ kind: 'too-long' }), withAnswer({ kind: 'too-long' })];
+    assert.deepEqual(refusalOf(failures, 'missing'), { kind: 'verbatim', index: 1 });
   });
 
   it("never passes on what a backend says about the balancer's own credential", () => {

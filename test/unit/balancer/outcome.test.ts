@@ -171,6 +171,14 @@ describe('classify: our own credential', () => {
 });
 
 describe('classify: 400', () => {
+  it('is too long with the code context_length_exceeded where such prompts are spilled, and refused elsewhere', () => {
+    const body = JSON.stringify({ error: { code: 'context_length_exceeded', message: 'Too long.' } });
+    const answer = { status: 400, header: () => undefined, bodyText: () => body };
+    assert.deepEqual(classify(answer, 0, true), { kind: 'too-long' });
+    assert.deepEqual(classify(answer, 0), { kind: 'refused', status: 400 });
+    assert.deepEqual(classify({ ...answer, status: 422 }, 0, true), { kind: 'refused', status: 422 });
+  });
+
   it('is unsupported with the code OperationNotSupported', () => {
     const error = {
       code: 'OperationNotSupported',

@@ -185,7 +185,13 @@ describe('pool: throttles', () => {
     const driver = startPool(['a']);
     for (const lease of leases(driver, 50)) driver.settle(lease, throttled());
     const first = driver.clock.now();
-    assert.deepEqual(driver.state('a'), { kind: 'cooldown', until: first + 1000, recoversAt: first + 1000, times: 1 });
+    assert.deepEqual(driver.state('a'), {
+      kind: 'cooldown',
+      until: first + 1000,
+      recoversAt: first + 1000,
+      times: 1,
+      heardAfterMs: 0,
+    });
     driver.clock.advance(1000);
     for (const lease of leases(driver, 50)) driver.settle(lease, throttled());
     const second = driver.clock.now();
@@ -194,6 +200,7 @@ describe('pool: throttles', () => {
       until: second + 2000,
       recoversAt: second + 2000,
       times: 2,
+      heardAfterMs: 0,
     });
     assert.equal(driver.inFlight(), 0);
   });
@@ -206,7 +213,13 @@ describe('pool: throttles', () => {
     const at = driver.clock.now();
     driver.clock.advance(10);
     driver.settle(second, throttled(9000));
-    assert.deepEqual(driver.state('a'), { kind: 'cooldown', until: at + 3000, recoversAt: at + 3000, times: 1 });
+    assert.deepEqual(driver.state('a'), {
+      kind: 'cooldown',
+      until: at + 3000,
+      recoversAt: at + 3000,
+      times: 0,
+      heardAfterMs: 0,
+    });
   });
 
   it('is not cleared by an answer to a request that began before the cooldown', () => {
@@ -227,19 +240,26 @@ describe('pool: throttles', () => {
 });
 
 describe('pool: probe and ramp', () => {
-  it('sends one probe, and another only after 250 ms without a word', () => {
+  it('sends one, and two more when it was not refused for twice as long as its last 429 took', () => {
     const driver = startPool(['a', 'b']);
-    driver.attempt('a', throttled(1000));
+    const refused = driver.lease(['b']);
+    driver.clock.advance(40);
+    driver.settle(refused, throttled(1000));
     driver.clock.advance(1000);
     const probe = driver.lease();
     assert.deepEqual([probe.backend.name, probe.probe], ['a', true]);
     for (const lease of leases(driver, 9)) assert.equal(lease.backend.name, 'b');
-    driver.clock.advance(249);
+    driver.clock.advance(79);
     assert.equal(driver.lease().backend.name, 'b');
     driver.clock.advance(1);
-    const another = driver.lease();
-    assert.deepEqual([another.backend.name, another.probe], ['a', true]);
-    assert.equal(driver.lease().backend.name, 'b');
+    assert.deepEqual(
+      leases(driver, 3).map((lease) => [lease.backend.name, lease.probe]),
+      [
+        ['a', false],
+        ['a', false],
+        ['b', false],
+      ],
+    );
   });
 
   it('uses one that is being probed when nobody is available', () => {
@@ -254,15 +274,16 @@ describe('pool: probe and ramp', () => {
     driver.attempt('a', throttled(1000));
     driver.clock.advance(1000);
     const probe = driver.lease();
-    driver.clock.advance(250);
+    driver.clock.advance(19);
     driver.lease();
     driver.firstContent(probe);
-    assert.equal(driver.state('a').kind, 'recovering');
+    const { state } = driver.entry('a');
+    assert.ok(state.kind === 'returning' && state.window === 2);
   });
 
   it('learns the success of a probe at the first content, not at the headers and not only at the end', () => {
     const driver = startPool(['a']);
-    driver.attempt('a', throttled(1000));
+    driver.attempt('a', UNAVAILABLE);
     driver.clock.advance(1000);
     const probe = driver.lease();
     driver.headers(probe);
@@ -316,7 +337,7 @@ describe('pool: probe and ramp', () => {
     driver.serve(driver.lease());
     driver.attempt('a', throttled());
     const until = driver.clock.now() + 2000;
-    assert.deepEqual(driver.state('a'), { kind: 'cooldown', until, recoversAt: until, times: 2 });
+    assert.deepEqual(driver.state('a'), { kind: 'cooldown', until, recoversAt: until, times: 2, heardAfterMs: 0 });
   });
 
   it('starts afresh after it has fully recovered', () => {
@@ -328,7 +349,7 @@ describe('pool: probe and ramp', () => {
     driver.serve(driver.lease());
     driver.attempt('a', throttled());
     const until = driver.clock.now() + 1000;
-    assert.deepEqual(driver.state('a'), { kind: 'cooldown', until, recoversAt: until, times: 1 });
+    assert.deepEqual(driver.state('a'), { kind: 'cooldown', until, recoversAt: until, times: 1, heardAfterMs: 0 });
   });
 
   it('stays with its probe when the caller of the probe leaves', () => {
@@ -336,8 +357,8 @@ describe('pool: probe and ramp', () => {
     driver.attempt('a', throttled(1000));
     driver.clock.advance(1000);
     driver.settle(driver.lease(['b']), ABANDONED);
-    assert.equal(driver.state('a').kind, 'probing');
-    driver.clock.advance(250);
+    assert.equal(driver.standing('a'), 'reserve');
+    driver.clock.advance(20);
     assert.equal(driver.standing('a'), 'available');
   });
 });
@@ -430,7 +451,43 @@ describe('pool: our own credential', () => {
     const since = driver.clock.now();
     driver.clock.advance(60_000);
     driver.attempt('a', UNAUTHORIZED);
-    assert.deepEqual(driver.host('a').state, { kind: 'quarantined', since, until: since + 120_000 });
+    assert.deepEqual(driver.host('a').state, { kind: 'quarantined', since, until: since + 120_000, isNew: false });
+  });
+
+  /** Asked with our identity's token, whose role takes some minutes to take effect. */
+  const byIdentity = (name: string) => backend(name, { byIdentity: true });
+
+  it('tries one that never let us in every five seconds for a quarter of an hour, then every minute', () => {
+    const driver = startPool([byIdentity('a')]);
+    const began = driver.clock.now();
+    for (let tries = 0; driver.clock.now() < began + 15 * 60_000; tries += 1) {
+      assert.ok(tries < 181);
+      driver.attempt('a', tries % 2 === 0 ? UNAUTHORIZED : FORBIDDEN);
+      const at = driver.clock.now();
+      assert.deepEqual(driver.acquire(), { kind: 'none', why: 'not-yet', recoversAt: at + 5000 });
+      driver.clock.advance(5000);
+    }
+    driver.attempt('a', UNAUTHORIZED);
+    assert.deepEqual(driver.acquire(), { kind: 'none', why: 'unauthorized' });
+    const { state } = driver.host('a');
+    assert.ok(state.kind === 'quarantined' && state.until === driver.clock.now() + 60_000);
+  });
+
+  it('quarantines one that let us in once for a minute, and for no operation alone', () => {
+    for (const accepted of [SERVED, throttled(1), MISSING, UNAVAILABLE]) {
+      const driver = startPool([byIdentity('a')]);
+      driver.attempt('a', accepted);
+      driver.attempt('a', FORBIDDEN, 'other');
+      assert.equal(driver.host('a').state.kind, 'closed', accepted.kind);
+      driver.attempt('a', UNAUTHORIZED, 'other');
+      assert.deepEqual(driver.acquire([], 'other'), { kind: 'none', why: 'unauthorized' });
+    }
+  });
+
+  it('waits for no role where it is asked with a key', () => {
+    const driver = startPool([backend('a', { byIdentity: false })]);
+    driver.attempt('a', UNAUTHORIZED);
+    assert.deepEqual(driver.acquire(), { kind: 'none', why: 'unauthorized' });
   });
 
   it('refuses when all are quarantined, without asking anybody', () => {
@@ -832,6 +889,38 @@ describe('pool: what is remembered', () => {
   });
 });
 
+describe('pool: priorities', () => {
+  const START = [backend('ptu'), backend('paygo', { priority: 2 })];
+
+  it('says whom a request was spilled from, and nobody when it was not', () => {
+    const driver = startPool(START);
+    assert.equal(driver.lease().spilledFrom, undefined);
+    driver.attempt('ptu', throttled(5000));
+    assert.deepEqual([driver.lease().backend.name, driver.lease().spilledFrom], ['paygo', 'ptu']);
+    driver.clock.advance(5000);
+    assert.equal(driver.lease().spilledFrom, undefined);
+  });
+
+  it('gives only those of a worse priority than the one that could not serve it', () => {
+    const driver = startPool([...START, backend('third', { priority: 3 })]);
+    const worseThan = (priority: number) => {
+      const ask = { deployment: GPT, tried: new Set<string>(), tokens: 0, worseThan: priority };
+      const got = driver.pool.acquire(ask, driver.clock.now());
+      return got.kind === 'lease' ? got.lease.backend.name : got.kind;
+    };
+    assert.deepEqual([0, 1, 2, 3].map(worseThan), ['ptu', 'paygo', 'third', 'none']);
+  });
+
+  it('takes a prompt that is too long for it as no fault of a backend', () => {
+    const driver = startPool(START);
+    driver.attempt('ptu', throttled(10));
+    driver.clock.advance(10);
+    driver.attempt('ptu', { kind: 'too-long' });
+    const { state } = driver.entry('ptu');
+    assert.ok(state.kind === 'returning' && state.window === 2);
+  });
+});
+
 describe('pool: snapshot', () => {
   it('shows every backend, in the order of the settings, with its deployments', () => {
     const driver = startPool(['a', backend('b', { priority: 2 })]);
@@ -852,7 +941,8 @@ describe('pool: snapshot', () => {
                 kind: 'cooldown',
                 until: held.startedAt + 5000,
                 recoversAt: held.startedAt + 5000,
-                times: 1,
+                times: 0,
+                heardAfterMs: 0,
               },
               inFlight: 0,
             },
@@ -901,7 +991,7 @@ describe('pool: state changes', () => {
     });
   }
 
-  it('tells each step of a rest and a recovery once', () => {
+  it('tells each step of a throttle and of its end once', () => {
     const driver = startPool(['a']);
     driver.attempt('a', throttled(1000));
     driver.clock.advance(1000);
@@ -909,9 +999,20 @@ describe('pool: state changes', () => {
     driver.serve(driver.lease());
     driver.clock.advance(10_000);
     driver.serve(driver.lease());
+    assert.deepEqual(told(driver), ['a/gpt closed→cooldown', 'a/gpt cooldown→returning', 'a/gpt returning→closed']);
+  });
+
+  it('tells each step of a rest and a recovery once', () => {
+    const driver = startPool(['a']);
+    driver.attempt('a', UNAVAILABLE);
+    driver.clock.advance(1000);
+    driver.serve(driver.lease());
+    driver.serve(driver.lease());
+    driver.clock.advance(10_000);
+    driver.serve(driver.lease());
     assert.deepEqual(told(driver), [
-      'a/gpt closed→cooldown',
-      'a/gpt cooldown→probing',
+      'a/gpt closed→open',
+      'a/gpt open→probing',
       'a/gpt probing→recovering',
       'a/gpt recovering→closed',
     ]);
@@ -953,7 +1054,7 @@ describe('pool: state changes', () => {
     driver.attempt('a', throttled(1000));
     driver.clock.advance(1000);
     driver.serve(driver.lease());
-    assert.ok(driver.changes.length > 2);
+    assert.equal(driver.changes.length, 2);
     assert.ok(driver.changes.every((change) => !('reason' in change)));
   });
 

@@ -18,6 +18,13 @@ describe('quota', () => {
     );
   });
 
+  it('reads how much of a provisioned deployment is in use, with or without its sign', () => {
+    for (const text of ['82%', '82']) {
+      assert.deepEqual(quotaOf({ 'azure-openai-deployment-utilization': text }), { utilizationPercent: 82 }, text);
+    }
+    assert.equal(quotaOf({ 'azure-openai-deployment-utilization': 'full' }), undefined);
+  });
+
   it('reads each header alone', () => {
     assert.deepEqual(quotaOf({ 'x-ratelimit-limit-requests': '6' }), { limitRequests: 6 });
     assert.deepEqual(quotaOf({ 'x-ratelimit-limit-tokens': '7' }), { limitTokens: 7 });

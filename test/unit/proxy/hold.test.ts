@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import type { Acquired, Lease } from '../../../app/src/balancer/pool.ts';
-import { createHold, longestHoldMs, type Hold } from '../../../app/src/proxy/hold.ts';
+import { createHold, longestWaitMs, type Hold } from '../../../app/src/proxy/hold.ts';
 import { useManualTimers, type ManualTimers } from '../../support/manual-timers.ts';
-import { GPT, SERVED, startPool, throttled, type PoolDriver } from '../../support/pool.ts';
+import { backend, GPT, SERVED, startPool, throttled, type PoolDriver } from '../../support/pool.ts';
 
 /** A pool and a hold under one clock, and the requests that came, in their order. */
 class House {
@@ -16,31 +16,37 @@ class House {
   readonly cameAt = new Map<string, number>();
   readonly longest = new Map<string, number>();
 
-  constructor(timers: ManualTimers, backends = ['a']) {
+  constructor(timers: ManualTimers, backends: Parameters<typeof startPool>[0] = ['a']) {
     this.timers = timers;
     this.driver = startPool(backends);
-    this.hold = createHold(this.driver.clock.now);
+    this.hold = createHold({ clock: this.driver.clock.now });
   }
 
   /** A request that may wait so long; it waits whatever the pool says, as one behind others does. */
-  come(name: string, maxHoldMs: number, until = this.driver.clock.now()): void {
+  come(
+    name: string,
+    maxHoldMs: number,
+    until = this.driver.clock.now(),
+    { failedBy = [], spillAfterMs = 0 }: { readonly failedBy?: readonly string[]; readonly spillAfterMs?: number } = {},
+  ): void {
     const { driver, hold } = this;
     const caller = new AbortController();
     this.callers.set(name, caller);
     this.cameAt.set(name, driver.clock.now());
     const deadline = driver.clock.now() + maxHoldMs;
-    const ask = { deployment: GPT, tried: new Set<string>(), tokens: 0 };
+    const spillAt = driver.clock.now() + spillAfterMs;
+    const ask = { deployment: GPT, tried: new Set(failedBy), tokens: 0, isInLine: true, holdUntil: deadline, spillAt };
     void hold
       .wait({
-        deployment: GPT,
-        acquire: (patient) => {
-          const now = driver.clock.now();
-          const got = driver.pool.acquire(patient ? { ...ask, patient, holdUntil: deadline } : ask, now);
+        line: GPT,
+        acquire: () => {
+          const got = driver.pool.acquire(ask, driver.clock.now());
           if (got.kind !== 'wait') this.left(name);
           return got;
         },
         until,
-        deadline,
+        deadlines: spillAfterMs > 0 ? [spillAt, deadline] : [deadline],
+        isPlain: failedBy.length === 0,
         signal: caller.signal,
       })
       .then((got) => this.got.push([name, got]));
@@ -93,33 +99,49 @@ describe('hold', () => {
     assert.deepEqual([house.hold.size, house.hold.hasWaiters(GPT), timers.pending], [0, false, 0]);
   });
 
-  it('lets one go to see whether it is back, the others as it answers, in the order they came', async () => {
+  it('lets one go to see whether it is back, the others as it takes them, in the order they came', async () => {
     const house = new House(timers);
     house.driver.attempt('a', throttled(100));
-    for (const name of ['1', '2', '3', '4']) house.come(name, 2000, house.driver.clock.now() + 100);
+    for (const name of ['1', '2', '3', '4', '5', '6']) house.come(name, 2000, house.driver.clock.now() + 100);
     house.pass(100);
     await house.turn();
     assert.deepEqual(house.names(), ['1']);
     house.driver.firstContent(house.lease('1'));
     house.hold.wake();
     await house.turn();
-    // Two at a time while it is just back, and one of them is under way.
-    assert.deepEqual(house.names(), ['1', '2']);
+    // Two that may still be refused at a time, then three, while its throttle is just over.
+    assert.deepEqual(house.names(), ['1', '2', '3']);
     house.driver.serve(house.lease('2'));
     house.hold.wake();
     await house.turn();
+    assert.deepEqual(house.names(), ['1', '2', '3', '4', '5']);
+  });
+
+  it('lets the next go when the first was not refused in the time that a refusal takes, however slow its answer', async () => {
+    const house = new House(timers);
+    house.driver.attempt('a', throttled(100)); // Refused at once, so 20 ms are enough.
+    for (const name of ['1', '2', '3', '4']) house.come(name, 5000, house.driver.clock.now() + 100);
+    house.pass(119);
+    await house.turn();
+    assert.deepEqual(house.names(), ['1']);
+    house.pass(1);
+    await house.turn();
+    assert.deepEqual(house.names(), ['1', '2', '3']);
+    house.pass(20);
+    await house.turn();
     assert.deepEqual(house.names(), ['1', '2', '3', '4']);
+    assert.equal(house.hold.size, 0);
   });
 
   it('gives up at the deadline with what there is then, so that nobody waits longer than they said', async () => {
     const house = new House(timers);
     house.driver.attempt('a', throttled(100));
-    for (const name of ['1', '2']) house.come(name, 150, house.driver.clock.now() + 100);
+    for (const name of ['1', '2']) house.come(name, 110, house.driver.clock.now() + 100);
     house.pass(100);
     await house.turn();
     assert.deepEqual(house.names(), ['1']);
     // A timer may be a little early by the clock: one millisecond more.
-    house.pass(51);
+    house.pass(11);
     await house.turn();
     assert.deepEqual(house.names(), ['1', '2']);
     assert.equal(house.lease('2').probe, true);
@@ -155,17 +177,51 @@ describe('hold', () => {
     assert.equal(house.lease('1').backend.name, 'a');
   });
 
-  it('takes a backend for back that has not throttled for half a second, however slowly it answers', async () => {
+  it('serves who can be served behind one that a backend failed, and holds back newcomers for plain ones only', async () => {
+    const house = new House(timers, ['a', 'b']);
+    house.driver.attempt('a', throttled(700));
+    house.come('failed by b', 2000, house.driver.clock.now() + 700, { failedBy: ['b'] });
+    assert.equal(house.hold.hasWaiters(GPT), false);
+    house.come('plain', 2000);
+    assert.equal(house.hold.hasWaiters(GPT), true);
+    house.hold.wake();
+    await house.turn();
+    assert.deepEqual(house.names(), ['plain']);
+    assert.equal(house.lease('plain').backend.name, 'b');
+    house.pass(700);
+    await house.turn();
+    assert.equal(house.lease('failed by b').backend.name, 'a');
+  });
+
+  it('looks for nobody behind a plain one that cannot be served', () => {
     const house = new House(timers);
-    house.driver.attempt('a', throttled(100));
-    for (const name of ['1', '2', '3', '4', '5', '6']) house.come(name, 5000, house.driver.clock.now() + 100);
-    house.pass(100);
+    house.driver.attempt('a', throttled(700));
+    let asked = 0;
+    const acquire = (): Acquired => {
+      asked += 1;
+      return { kind: 'wait', until: house.driver.clock.now() + 700, why: 'throttled' };
+    };
+    const signal = new AbortController().signal;
+    for (let n = 0; n < 3; n += 1) {
+      void house.hold.wait({ line: GPT, acquire, until: 0, deadlines: [2_000_000], isPlain: true, signal });
+    }
+    house.hold.wake();
+    assert.equal(asked, 1);
+  });
+
+  it('goes to the worse priority when its time for the better is over, and waits on when that is throttled', async () => {
+    const house = new House(timers, [backend('a'), backend('b', { priority: 2 })]);
+    house.driver.attempt('a', throttled(300));
+    house.driver.attempt('b', throttled(140));
+    house.come('1', 2000, house.driver.clock.now() + 140, { spillAfterMs: 120 });
+    house.pass(125);
     await house.turn();
-    assert.deepEqual(house.names(), ['1']);
-    house.pass(550);
+    assert.deepEqual(house.names(), []);
+    house.pass(15);
     await house.turn();
-    assert.deepEqual(house.names(), ['1', '2', '3', '4', '5', '6']);
-    assert.equal(house.hold.size, 0);
+    assert.equal(house.lease('1').backend.name, 'b');
+    assert.equal(house.lease('1').spilledFrom, 'a');
+    assert.equal(timers.pending, 0);
   });
 
   it('waits for a recovery at the very deadline', async () => {
@@ -202,20 +258,25 @@ describe('hold', () => {
     const house = new House(timers);
     const gone = AbortSignal.abort();
     const acquire = (): Acquired => assert.fail('asked for nobody');
-    const request = { deployment: GPT, acquire, until: 0, deadline: 1000, signal: gone };
+    const request = { line: GPT, acquire, until: 0, deadlines: [1000], isPlain: true, signal: gone };
     assert.equal(await house.hold.wait(request), undefined);
     assert.deepEqual([house.hold.size, timers.pending], [0, 0]);
   });
 
   it('never loses anybody, never keeps anybody beyond their time, and is empty in the end, whatever happens', async () => {
     const step = fc.oneof(
-      fc.record({ kind: fc.constant('come' as const), ms: fc.integer({ min: 1, max: 400 }) }),
+      fc.record({
+        kind: fc.constant('come' as const),
+        ms: fc.integer({ min: 1, max: 400 }),
+        spillAfterMs: fc.integer({ min: 0, max: 200 }),
+        failedBy: fc.subarray(['a', 'b']),
+      }),
       fc.record({ kind: fc.constant('pass' as const), ms: fc.integer({ min: 1, max: 200 }) }),
       fc.record({ kind: fc.constantFrom('serve' as const, 'throttle' as const, 'leave' as const), ms: fc.nat(300) }),
     );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
-        const house = new House(timers, ['a', 'b']);
+        const house = new House(timers, [backend('a'), backend('b', { priority: 2 })]);
         const open: Lease[] = [];
         let taken = 0;
         let came = 0;
@@ -227,8 +288,8 @@ describe('hold', () => {
             if (got?.kind === 'lease') open.push(got.lease);
           }
         };
-        for (const { kind, ms } of steps) {
-          if (kind === 'come') house.come(String((came += 1)), ms);
+        for (const { kind, ms, ...more } of steps) {
+          if (kind === 'come') house.come(String((came += 1)), ms, undefined, more);
           else if (kind === 'pass') house.pass(ms);
           else if (kind === 'leave') house.callers.get(String(ms % Math.max(1, came)))?.abort();
           else {
@@ -250,13 +311,12 @@ describe('hold', () => {
     );
   });
 
-  it('lasts as long as the setting says, or less where the caller says so', () => {
-    assert.equal(longestHoldMs(undefined, 2000), 2000);
-    assert.equal(longestHoldMs('500', 2000), 500);
-    assert.equal(longestHoldMs('0', 2000), 0);
-    assert.equal(longestHoldMs('999999999', 2000), 2000);
+  it('lasts no longer than the caller says, if it says so', () => {
+    assert.equal(longestWaitMs(undefined), Number.POSITIVE_INFINITY);
+    assert.equal(longestWaitMs('500'), 500);
+    assert.equal(longestWaitMs('0'), 0);
     for (const text of ['', '-1', '1.5', '1e3', 'soon', '1, 2', '9'.repeat(10)]) {
-      assert.equal(longestHoldMs(text, 2000), undefined, text);
+      assert.equal(longestWaitMs(text), undefined, text);
     }
   });
 });

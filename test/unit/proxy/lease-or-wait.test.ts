@@ -1,63 +1,186 @@
 import assert from 'node:assert/strict';
+import type { Acquired } from '../../../app/src/balancer/pool.ts';
 import { Course } from '../../../app/src/proxy/course.ts';
 import { createHold, type Hold } from '../../../app/src/proxy/hold.ts';
-import { acquireLater, acquireNow, type NextLease } from '../../../app/src/proxy/lease-or-wait.ts';
+import { Crowds, nextLease, Patience, type NextLease } from '../../../app/src/proxy/lease-or-wait.ts';
 import { useManualTimers, type ManualTimers } from '../../support/manual-timers.ts';
-import { GPT, startPool, throttled, type PoolDriver } from '../../support/pool.ts';
+import { backend, GPT, startPool, throttled, type PoolDriver } from '../../support/pool.ts';
 
 describe('a lease, or waiting for one', () => {
   let timers: ManualTimers;
   let driver: PoolDriver;
   let hold: Hold;
   let parts: NextLease;
+  let caller: AbortController;
   beforeEach(() => {
     timers = useManualTimers();
-    driver = startPool(['a']);
-    hold = createHold(driver.clock.now);
-    parts = { pool: driver.pool, hold, clock: driver.clock.now };
+    start(['a']);
   });
   afterEach(() => timers.restore());
 
-  function later(caller: AbortController, ms: number): ReturnType<typeof acquireLater> {
-    const now = driver.clock.now();
-    return acquireLater(parts, GPT, new Course(), { until: now + 100, deadline: now + ms, signal: caller.signal });
+  function start(backends: Parameters<typeof startPool>[0]): void {
+    driver = startPool(backends);
+    hold = createHold({ clock: driver.clock.now });
+    caller = new AbortController();
+    const lineOf = (name: string): string => (name === 'alias' ? GPT : name);
+    parts = { pool: driver.pool, hold, clock: driver.clock.now, lineOf, crowds: new Crowds() };
   }
 
-  const now = (holdMs?: number, deployment = GPT): string =>
-    acquireNow(parts, deployment, new Course(), holdMs === undefined ? undefined : driver.clock.now() + holdMs).kind;
+  function next(
+    waits: { readonly holdMs?: number; readonly priorityMs?: number },
+    deployment = GPT,
+    course = new Course(),
+  ): ReturnType<typeof nextLease> {
+    const patience = new Patience({ holdMs: 0, priorityMs: 0, ...waits });
+    return nextLease(parts, deployment, course, patience, caller.signal);
+  }
 
-  it('puts a newcomer behind a line, though a backend is free; not behind a line for something else', async () => {
-    const caller = new AbortController();
-    const waiting = later(caller, 2000);
-    assert.equal(now(2000), 'wait');
-    assert.equal(now(2000, 'other'), 'lease');
-    caller.abort();
-    assert.equal(await waiting, undefined);
-    assert.equal(now(2000), 'lease');
+  function kindOf(got: ReturnType<typeof nextLease>): string {
+    return got instanceof Promise ? 'waits' : got.kind;
+  }
+
+  function pass(ms: number): void {
+    for (let n = 0; n < ms; n += 1) {
+      driver.clock.advance(1);
+      timers.advance(1);
+    }
+  }
+
+  it('is given at once where there is one', () => {
+    assert.equal(kindOf(next({ holdMs: 2000, priorityMs: 150 })), 'lease');
   });
 
-  it('gives who may not wait, or whose time is over, what there is', async () => {
-    const caller = new AbortController();
-    const waiting = later(caller, 2000);
-    assert.equal(now(), 'lease');
-    assert.equal(now(0), 'lease');
+  it('puts a newcomer behind a line, though a backend is free; by whatever name, and not behind another line', async () => {
+    driver.attempt('a', throttled(100));
+    const waiting = next({ holdMs: 2000 });
+    pass(99);
+    driver.clock.advance(1); // The line has not been looked at yet.
+    assert.equal(kindOf(next({ holdMs: 2000 })), 'waits');
+    assert.equal(kindOf(next({ holdMs: 2000 }, 'alias')), 'waits');
+    assert.equal(kindOf(next({ holdMs: 2000 }, 'other')), 'lease');
+    caller.abort();
+    assert.equal(await waiting, undefined);
+    assert.equal(hold.size, 0);
+  });
+
+  it('gives who would not wait what there is', async () => {
+    driver.attempt('a', throttled(100));
+    const waiting = next({ holdMs: 2000 });
+    driver.clock.advance(100);
+    assert.equal(kindOf(next({})), 'lease');
     caller.abort();
     await waiting;
   });
 
-  it('lets only the first of a line go to a backend that is just back', async () => {
-    driver.attempt('a', throttled(100));
-    const caller = new AbortController();
-    const got: string[] = [];
-    const line = ['1', '2'].map((name) => later(caller, 2000).then((what) => got.push(`${name}: ${what?.kind}`)));
-    for (let ms = 0; ms < 120; ms += 1) {
-      driver.clock.advance(1);
-      timers.advance(1);
-    }
-    await line[0];
-    assert.deepEqual(got, ['1: lease']);
-    assert.equal(hold.size, 1);
+  it('sends away at once who would wait in vain behind others', async () => {
+    driver.attempt('a', throttled(1000));
+    const waiting = next({ holdMs: 2000 });
+    assert.equal(kindOf(next({ holdMs: 999 })), 'none');
     caller.abort();
-    await Promise.all(line);
+    await waiting;
+  });
+
+  it('tells the trace how long it waited, and tries again who throttled it', async () => {
+    driver.attempt('a', throttled(100));
+    const course = new Course();
+    course.tried.add('a');
+    course.throttled.add('a');
+    const waiting = next({ holdMs: 2000 }, GPT, course);
+    pass(100);
+    assert.equal((await waiting)?.kind, 'lease');
+    assert.equal(course.trace(), 'held=100ms');
+    assert.equal(course.tried.size, 0);
+  });
+
+  describe('of a better priority', () => {
+    beforeEach(() => start([backend('ptu'), backend('paygo', { priority: 2 })]));
+
+    function nameOf(got: Acquired | undefined): string | undefined {
+      return got?.kind === 'lease' ? got.lease.backend.name : got?.kind;
+    }
+
+    it('is waited for when it is back in time, whatever may be held', async () => {
+      driver.attempt('ptu', throttled(43));
+      const waiting = next({ priorityMs: 150 });
+      pass(42);
+      assert.equal(hold.size, 1);
+      pass(1);
+      assert.equal(nameOf(await waiting), 'ptu');
+    });
+
+    it('is not waited for when it is back later: the request is spilled at once', async () => {
+      driver.attempt('ptu', throttled(151));
+      const got = await next({ priorityMs: 150 });
+      assert.ok(got?.kind === 'lease');
+      assert.equal(got.lease.backend.name, 'paygo');
+      assert.equal(got.lease.spilledFrom, 'ptu');
+    });
+
+    it('is waited for by one at a time, for a second, when somebody waited in vain', async () => {
+      driver.attempt('ptu', throttled(100));
+      const first = next({ priorityMs: 150 });
+      const second = next({ priorityMs: 150 });
+      pass(100);
+      const got = await first;
+      assert.ok(got?.kind === 'lease');
+      driver.settle(got.lease, throttled(140));
+      hold.wake();
+      pass(51);
+      assert.equal(nameOf(await second), 'paygo');
+      // 89 ms are left to the recovery.
+      const only = next({ priorityMs: 150 });
+      assert.equal(kindOf(only), 'waits');
+      assert.equal(nameOf(await next({ priorityMs: 150 })), 'paygo');
+      assert.equal(hold.waiting(GPT), 1);
+      pass(89);
+      assert.equal(nameOf(await only), 'ptu');
+      pass(1000);
+      driver.attempt('ptu', throttled(100));
+      const many = [next({ priorityMs: 150 }), next({ priorityMs: 150 })];
+      assert.deepEqual(many.map(kindOf), ['waits', 'waits']);
+      caller.abort();
+      await Promise.all(many);
+    });
+
+    it('is waited for so long in all, however often it throttles the request', async () => {
+      const patience = new Patience({ holdMs: 0, priorityMs: 150 });
+      const course = new Course();
+      const took: string[] = [];
+      const began = driver.clock.now();
+      driver.attempt('ptu', throttled(40));
+      for (let n = 0; n < 20 && took.at(-1) !== 'paygo'; n += 1) {
+        const waiting = nextLease(parts, GPT, course, patience, caller.signal);
+        pass(40);
+        const got = await waiting;
+        assert.ok(got?.kind === 'lease');
+        took.push(got.lease.backend.name);
+        if (took.at(-1) === 'ptu') {
+          driver.settle(got.lease, throttled(40));
+          course.add(got.lease, throttled(40), undefined);
+          patience.throttled();
+        }
+      }
+      assert.deepEqual(took, ['ptu', 'ptu', 'ptu', 'paygo']);
+      assert.ok(driver.clock.now() - began <= 160 + 40);
+    });
+  });
+});
+
+describe('patience', () => {
+  it('runs from the first waiting for each reason, and is over for a hold that ended in a throttle', () => {
+    const patience = new Patience({ holdMs: 2000, priorityMs: 150 });
+    assert.deepEqual(patience.at(1000), { holdUntil: 3000, spillAt: 1150 });
+    patience.begin('priority', 1000);
+    patience.throttled();
+    assert.deepEqual(patience.at(1100), { holdUntil: 3100, spillAt: 1150 });
+    patience.begin('throttled', 1100);
+    patience.begin('throttled', 1200);
+    assert.deepEqual(patience.at(1300), { holdUntil: 3100, spillAt: 1150 });
+    patience.throttled();
+    assert.deepEqual(patience.at(1400), { spillAt: 1150 });
+  });
+
+  it('is none where there is none', () => {
+    assert.deepEqual(new Patience({ holdMs: 0, priorityMs: 0 }).at(1000), {});
   });
 });

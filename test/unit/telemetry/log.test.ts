@@ -111,13 +111,31 @@ describe('log: text', () => {
 
   it('tells a change of state in words, a quarantine as an error, a throttle as news', () => {
     assert.equal(
-      written('text', changed({ kind: 'cooldown', until: 6200, recoversAt: 6200, times: 1 }, 'gpt')),
+      written('text', changed({ kind: 'cooldown', until: 6200, recoversAt: 6200, times: 1, heardAfterMs: 9 }, 'gpt')),
       'Backend openai1/gpt cooling down for 1200 ms: it answered 429 backend=openai1 deployment=gpt state=cooldown\n',
     );
     assert.match(
-      written('text', changed({ kind: 'quarantined', since: 5000, until: 65_000 })),
+      written('text', changed({ kind: 'quarantined', since: 5000, until: 65_000, isNew: false })),
       /^ERROR Backend openai1 quarantined: .* in 60000 ms\. .* backend=openai1 state=quarantined\n$/,
     );
+    assert.match(
+      written('text', changed({ kind: 'quarantined', since: 5000, until: 10_000, isNew: true })),
+      /^WARNING Backend openai1 quarantined: .* yet .* in 5000 ms\. .* backend=openai1 state=quarantined\n$/,
+    );
+  });
+
+  it('tells how many changes it did not tell before one', () => {
+    const serving: ProxyEvent = changed({ kind: 'closed', softFailures: 0 }, 'gpt');
+    assert.match(
+      written('text', serving.kind === 'state-changed' ? { ...serving, skipped: 24 } : serving),
+      / state=closed skipped=24\n$/,
+    );
+    assert.match(written('text', serving), / state=closed\n$/);
+  });
+
+  it('tells whom a request was spilled from, and what Azure spilled itself', () => {
+    const spilled = written('text', { ...FINISHED, spilledFrom: 'ptu', spillover: 'ptu-chat to chat: 429' });
+    assert.match(spilled, / spilled_from=ptu spillover="ptu-chat to chat: 429" /);
   });
 
   it('warns that a backend is failing, says why and what to look at, and what the network said of an attempt', () => {

@@ -7,7 +7,12 @@ type Finished = Extract<ProxyEvent, { kind: 'request-finished' }>;
 
 function start(withProcess = false): Metrics {
   return createMetrics({
-    gauges: { requestsInFlight: () => 3, bytesBuffered: () => 4096, requestsHeld: () => 2 },
+    gauges: {
+      requestsInFlight: () => 3,
+      bytesBuffered: () => 4096,
+      requestsHeld: () => 2,
+      utilizations: () => [{ backend: 'ptu', deployment: 'gpt', ratio: 0.82 }],
+    },
     withProcess,
   });
 }
@@ -112,6 +117,21 @@ describe('metrics', () => {
     assert.ok(lines.includes('balancer_request_duration_seconds_bucket{le="0.25",operation="chat/completions"} 1'));
     assert.ok(lines.includes('balancer_request_duration_seconds_sum{operation="chat/completions"} 0.12'));
     assert.equal(lines.filter((line) => line.includes('_count')).length, 1);
+  });
+
+  it('counts whom requests were spilled from, and to whom', async () => {
+    const metrics = start();
+    metrics.observe(finished({ spilledFrom: 'ptu' }));
+    metrics.observe(finished());
+    assert.deepEqual(await linesOf(metrics, 'balancer_spillovers_total{'), [
+      'balancer_spillovers_total{backend="openai1",spilled_from="ptu"} 1',
+    ]);
+  });
+
+  it('shows how much of a provisioned deployment is in use', async () => {
+    assert.deepEqual(await linesOf(start(), 'balancer_utilization_ratio{'), [
+      'balancer_utilization_ratio{backend="ptu",deployment="gpt"} 0.82',
+    ]);
   });
 
   it('reads what is in flight and held when it is asked', async () => {

@@ -1,0 +1,356 @@
+// A stream that takes long to begin is begun here, so that nothing on the way gives up on it; and failover goes on.
+
+import assert from 'node:assert/strict';
+import OpenAI, { APIError } from 'openai';
+import { CLIENT_KEY, startBalancer, type BalancerSetup, type RunningBalancer } from '../support/balancer.ts';
+import { behind, startHeldUpstream, type HeldRequest, type HeldUpstream } from '../support/held-upstream.ts';
+import { chat, send } from '../support/http.ts';
+import { open, type Reading } from '../support/reading.ts';
+import { until } from '../support/until.ts';
+
+const RESPONSES = '/responses';
+const ASKED = JSON.stringify({ model: 'gpt-5.4-mini', input: 'Say hello.', stream: true, store: false });
+const CREATED = eventOf({ type: 'response.created', response: {} });
+const TEXT = eventOf({ type: 'response.output_text.delta', delta: 'Hello.' });
+const DONE = eventOf({ type: 'response.completed', response: {} });
+const REFUSED = eventOf({ type: 'error', error: { code: 'rate_limit_exceeded' } });
+const KEEP_ALIVE = ': keep-alive\n';
+
+function eventOf(data: { readonly type: string; readonly [member: string]: unknown }): string {
+  return `event: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`;
+}
+
+function withoutKeepAlives(text: string): string {
+  return text.replaceAll(KEEP_ALIVE, '');
+}
+
+describe('a stream that takes long to begin', () => {
+  let running: RunningBalancer;
+  let upstreams: readonly HeldUpstream[];
+
+  async function start(count: number, setup: BalancerSetup = {}): Promise<void> {
+    upstreams = await Promise.all(Array.from({ length: count }, () => startHeldUpstream()));
+    running = await startBalancer({
+      backends: 0,
+      ...setup,
+      settings: { ...behind(...upstreams.map(({ url }) => url)), SSE_KEEPALIVE_SECONDS: '0.02', ...setup.settings },
+    });
+  }
+
+  afterEach(async () => {
+    await running.close();
+    await Promise.all(upstreams.map((upstream) => upstream.close()));
+  });
+
+  function nextAt(index: number): Promise<HeldRequest> {
+    const upstream = upstreams[index];
+    assert.ok(upstream !== undefined);
+    return upstream.next();
+  }
+
+  function streamFrom({ res }: HeldRequest, ...events: readonly string[]): void {
+    res.writeHead(200, { 'content-type': 'text/event-stream', 'x-ms-region': 'westus' });
+    res.write(events.join(''));
+  }
+
+  function traceOf(): string {
+    return running.events.find((event) => event.kind === 'request-finished')?.trace ?? '';
+  }
+
+  /** The answer has begun though no backend has answered. */
+  async function opened(path = RESPONSES, body = ASKED): Promise<Reading> {
+    const reading = await open(running.url + path, { body });
+    await reading.came((text) => text.includes(KEEP_ALIVE));
+    return reading;
+  }
+
+  it('is begun with keep-alives while the backend withholds its headers, and is then as the backend sends it', async () => {
+    await start(1);
+    const reading = await opened();
+    assert.equal(reading.status, 200);
+    assert.match(String(reading.headers['content-type']), /^text\/event-stream/);
+    assert.match(String(reading.headers['x-balancer-trace']), /^opened=\d+ms$/);
+    await reading.came((text) => text.split(KEEP_ALIVE).length > 3);
+    const asked = await nextAt(0);
+    streamFrom(asked, CREATED, TEXT);
+    asked.res.end(DONE);
+    const received = await reading.done;
+    assert.equal(received.isComplete, true);
+    assert.equal(withoutKeepAlives(received.body.toString()), CREATED + TEXT + DONE);
+    assert.match(traceOf(), /^opened=\d+ms openai1=200$/);
+    running.assertIdle();
+  });
+
+  it('has one head only, however it goes on', async () => {
+    await start(1);
+    const reading = await opened();
+    streamFrom(await nextAt(0), CREATED, TEXT);
+    await reading.came((text) => text.includes('Hello.'));
+    await reading.came((text) => text.endsWith(KEEP_ALIVE)); // Of the relay, after the first content.
+    reading.leave();
+    await until(() => running.balancer.admission.inFlight === 0);
+    assert.equal(reading.text().match(/HTTP\/1\.1/g), null);
+    running.assertIdle();
+  });
+
+  it('is answered by another backend when the first is throttled after all', async () => {
+    await start(2);
+    const reading = await opened();
+    const first = await nextAt(0);
+    streamFrom(first, CREATED);
+    first.res.end(REFUSED);
+    const second = await nextAt(1);
+    streamFrom(second, CREATED, TEXT);
+    second.res.end(DONE);
+    const received = await reading.done;
+    assert.equal(withoutKeepAlives(received.body.toString()), CREATED + TEXT + DONE);
+    assert.match(traceOf(), /^opened=\d+ms openai1=429 openai2=200$/);
+    running.assertIdle();
+  });
+
+  it('is answered by another backend when the first only told that it had begun, and broke off', async () => {
+    await start(2);
+    const asked = open(running.url + RESPONSES, { body: ASKED });
+    const first = await nextAt(0);
+    streamFrom(first, CREATED);
+    const reading = await asked;
+    assert.equal(reading.headers['x-ms-region'], undefined, 'the headers of a backend that may not answer');
+    await reading.came((text) => text.includes(KEEP_ALIVE));
+    first.res.destroy();
+    const second = await nextAt(1);
+    streamFrom(second, CREATED, TEXT);
+    second.res.end(DONE);
+    assert.equal(withoutKeepAlives((await reading.done).body.toString()), CREATED + TEXT + DONE);
+    running.assertIdle();
+  });
+
+  it('is begun while it is held', async () => {
+    await start(1, { settings: { MAX_HOLD_SECONDS: '2' } });
+    const asked = opened();
+    const first = await nextAt(0);
+    first.res.writeHead(429, { 'retry-after-ms': '80' }).end();
+    const reading = await asked;
+    const second = await nextAt(0);
+    streamFrom(second, TEXT);
+    second.res.end(DONE);
+    assert.equal(withoutKeepAlives((await reading.done).body.toString()), TEXT + DONE);
+    assert.match(traceOf(), /^openai1=429\(80ms\) opened=\d+ms held=\d+ms openai1=200$/);
+    running.assertIdle();
+  });
+
+  it('ends with an error in-band, and not as if it were whole, when nobody answers', async () => {
+    await start(1);
+    const reading = await opened();
+    (await nextAt(0)).res.writeHead(429, { 'retry-after-ms': '9000' }).end();
+    const received = await reading.done;
+    assert.equal(received.isComplete, false);
+    const [event = ''] = withoutKeepAlives(received.body.toString()).split('\n\n');
+    assert.match(event, /^event: error\ndata: \{"type":"error","error":\{.*"code":"all_backends_throttled"/);
+    const finished = running.events.find((told) => told.kind === 'request-finished');
+    assert.ok(finished?.kind === 'request-finished');
+    assert.deepEqual([finished.status, finished.ending, finished.code], [200, 'broken', 'all_backends_throttled']);
+    running.assertIdle();
+  });
+
+  for (const [status, what] of [
+    [400, 'a refusal'],
+    [500, 'a failure that no other backend is there for'],
+  ] as const) {
+    it(`tells ${what} in the backend's own words, in-band`, async () => {
+      await start(1);
+      const error = { code: 'its_own', message: 'Two\nlines.', innererror: { code: 'inner' } };
+      const reading = await opened();
+      (await nextAt(0)).res
+        .writeHead(status, { 'content-type': 'application/json' })
+        .end(JSON.stringify({ error }, null, 2));
+      const received = await reading.done;
+      assert.equal(received.isComplete, false);
+      const text = withoutKeepAlives(received.body.toString());
+      assert.equal(text, `event: error\ndata: ${JSON.stringify({ type: 'error', error })}\n\n`);
+      running.assertIdle();
+    });
+  }
+
+  it('says so, in-band, when what the backend gives is no stream', async () => {
+    await start(1);
+    for (const [status, body] of [
+      [200, '{"object":"response"}'],
+      [404, 'Not here.'],
+      [404, 'null'],
+      [404, '{"error":"a text"}'],
+    ] as const) {
+      const reading = await opened();
+      (await nextAt(0)).res.writeHead(status, { 'content-type': 'application/json' }).end(body);
+      const received = await reading.done;
+      assert.equal(received.isComplete, false);
+      assert.match(received.body.toString(), /"code":"answer_not_streamed","message":"The backend answered \d{3},/);
+      running.assertIdle();
+    }
+  });
+
+  it('is an error that the openai package throws', async () => {
+    await start(1);
+    const client = new OpenAI({ baseURL: running.url, apiKey: CLIENT_KEY, maxRetries: 0 });
+    const stream = await client.responses.create({
+      model: 'gpt-5.4-mini',
+      input: 'Say hello.',
+      stream: true,
+      store: false,
+    });
+    (await nextAt(0)).res.writeHead(400, { 'content-type': 'application/json' }).end('{"error":{"code":"bad"}}');
+    await assert.rejects(
+      async () => {
+        for await (const event of stream) assert.fail(event.type);
+      },
+      (error) => error instanceof APIError && error.code === 'bad',
+    );
+  });
+
+  it('cancels the backend when its caller leaves, and blames nobody', async () => {
+    await start(2);
+    const reading = await opened();
+    const { res } = await nextAt(0);
+    const cancelled = new Promise((resolve) => res.on('close', resolve));
+    reading.leave();
+    await cancelled;
+    await until(() => running.balancer.admission.inFlight === 0);
+    assert.deepEqual([upstreams[0]?.requests.length, upstreams[1]?.requests.length], [1, 0]);
+    running.assertIdle();
+  });
+
+  it('is told in-band that the balancer shuts down', async () => {
+    await start(1);
+    const reading = await opened();
+    await running.balancer.drain.begin(running.balancer, { graceMs: 0, totalMs: 1 });
+    const received = await reading.done;
+    assert.match(received.body.toString(), /"code":"stream_drained"/);
+    assert.equal(received.isComplete, false);
+  });
+
+  it('is charged nothing to a client with limits when nobody answered it', async () => {
+    await start(1, { settings: { CLIENT_LIMITS: 'tester=1000tpm' } });
+    const reading = await opened();
+    (await nextAt(0)).res.writeHead(429, { 'retry-after-ms': '1' }).end();
+    await reading.done;
+    const again = send(running.url + RESPONSES, { body: ASKED });
+    const asked = await nextAt(0);
+    streamFrom(asked, TEXT);
+    asked.res.end(DONE);
+    const name = 'x-ratelimit-remaining-tokens';
+    assert.match(String(reading.headers[name]), /^\d+$/);
+    assert.equal((await again).headers[name], reading.headers[name]);
+  });
+
+  it('is never begun for what is not streamed', async () => {
+    await start(1);
+    for (const [path, body] of [
+      ['/chat/completions', chat()],
+      ['/embeddings', JSON.stringify({ model: 'gpt-5.4-mini', input: 'x', stream: true })],
+    ] as const) {
+      let hasBegun = false;
+      const asked = send(running.url + path, { body, onData: () => (hasBegun = true) });
+      const slow = await nextAt(0);
+      // As long as another one, which is begun.
+      const other = await opened();
+      const { res } = await nextAt(0);
+      assert.equal(hasBegun, false);
+      slow.res.writeHead(201, { 'content-type': 'application/json' }).end('{}');
+      const received = await asked;
+      assert.deepEqual([received.status, received.body.toString()], [201, '{}']);
+      streamFrom({ ...slow, res }, TEXT);
+      res.end(DONE);
+      await other.done;
+    }
+    running.assertIdle();
+  });
+
+  it('is begun for a backend that streams what nobody knew would be', async () => {
+    await start(1);
+    const asked = open(`${running.url}/responses/resp_1?stream=true`);
+    const { res } = await nextAt(0);
+    streamFrom({ path: '', headers: {}, body: Buffer.alloc(0), res }, CREATED);
+    const reading = await asked;
+    await reading.came((text) => text.includes(KEEP_ALIVE));
+    res.end(TEXT + DONE);
+    assert.equal(withoutKeepAlives((await reading.done).body.toString()), CREATED + TEXT + DONE);
+    running.assertIdle();
+  });
+});
+
+describe('the time to the first token', () => {
+  let running: RunningBalancer;
+  let upstreams: readonly HeldUpstream[];
+  beforeEach(async () => {
+    upstreams = await Promise.all([startHeldUpstream(), startHeldUpstream()]);
+    const settings = { ...behind(...upstreams.map(({ url }) => url)), FIRST_TOKEN_TIMEOUT_SECONDS: '0.05' };
+    running = await startBalancer({ backends: 0, settings });
+  });
+  afterEach(async () => {
+    await running.close();
+    await Promise.all(upstreams.map((upstream) => upstream.close()));
+  });
+
+  const at = (index: number): HeldUpstream => {
+    const upstream = upstreams[index];
+    assert.ok(upstream !== undefined);
+    return upstream;
+  };
+
+  for (const [what, begin] of [
+    ['is silent', () => undefined],
+    [
+      'only tells that it has begun',
+      ({ res }: HeldRequest) => {
+        res.writeHead(200, { 'content-type': 'text/event-stream' });
+        res.write(CREATED);
+      },
+    ],
+  ] as const) {
+    it(`is another backend's chance when it is over, for one that ${what}`, async () => {
+      const asked = send(running.url + RESPONSES, { body: ASKED });
+      const first = await at(0).next();
+      const left = new Promise((resolve) => first.res.on('close', resolve));
+      begin(first);
+      const second = await at(1).next();
+      await left;
+      second.res.writeHead(200, { 'content-type': 'text/event-stream' }).end(CREATED + TEXT + DONE);
+      const received = await asked;
+      assert.equal(received.body.toString(), CREATED + TEXT + DONE);
+      assert.equal(received.headers['x-balancer-trace'], 'openai1=first-token-timeout openai2=200');
+      running.assertIdle();
+    });
+  }
+
+  it('does not matter any more after the first content', async () => {
+    const reading = open(running.url + RESPONSES, { body: ASKED });
+    const { res } = await at(0).next();
+    res.writeHead(200, { 'content-type': 'text/event-stream' });
+    res.write(TEXT);
+    const begun = await reading;
+    // Another one, asked later, has its time over before this one ends.
+    const other = send(running.url + RESPONSES, { body: ASKED });
+    await at(0).next();
+    (await at(1).next()).res.writeHead(200, { 'content-type': 'text/event-stream' }).end(TEXT + DONE);
+    await other;
+    res.end(DONE);
+    assert.equal((await begun.done).body.toString(), TEXT + DONE);
+    running.assertIdle();
+  });
+
+  it('does not matter to what is not streamed, nor to what creates something', async () => {
+    const bodies = [chat(), JSON.stringify({ model: 'gpt-5.4-mini', input: 'x', stream: true, background: true })];
+    const asked = [
+      send(`${running.url}/chat/completions`, { body: bodies[0] ?? '' }),
+      send(`${running.url}/responses`, { body: bodies[1] ?? '' }),
+    ];
+    const held = [await at(0).next(), await at(1).next()];
+    // Its time is over for one that was asked after them.
+    const late = send(running.url + RESPONSES, { body: ASKED });
+    assert.equal((await late).status, 504);
+    for (const { res } of held) res.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+    for (const received of await Promise.all(asked)) {
+      assert.deepEqual([received.status, received.headers['x-balancer-attempts']], [200, '1']);
+    }
+    running.assertIdle();
+  });
+});
