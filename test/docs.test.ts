@@ -56,6 +56,7 @@ function defaults(): ReadonlyMap<string, string> {
     BACKEND_n_NAME: backend?.name.replace('1', 'n'),
     BACKEND_n_PRIORITY: backend?.priority,
     BACKEND_n_WEIGHT: backend?.weight,
+    BACKEND_n_CAPACITY: backend?.capacity,
     BACKEND_n_APIKEY: config.backendKeys.get('openai1'),
     BACKEND_n_DEPLOYMENT_NAME: backend?.deploymentName,
     BACKEND_n_DEPLOYMENTS: undefined,

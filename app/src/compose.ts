@@ -86,6 +86,7 @@ export function compose(config: Config, edges: Edges): Balancer {
     aliases: config.aliases,
     random,
     onStateChange: (change) => observe({ kind: 'state-changed', change, now: clock() }),
+    onLimitChange: (change) => observe({ kind: 'limit-changed', change }),
   });
   const { createForwarder = createRealForwarder } = edges;
   const { forward, close } = createForwarder({

@@ -292,6 +292,7 @@ function readBackends(
       priority: data.PRIORITY,
       weight: data.WEIGHT,
       byIdentity: data.APIKEY === undefined,
+      ...(data.CAPACITY === undefined ? {} : { capacity: data.CAPACITY * 1000 }),
       ...(data.DEPLOYMENT_NAME === undefined ? {} : { deploymentName: data.DEPLOYMENT_NAME }),
       ...(data.DEPLOYMENTS === undefined ? {} : { deployments: data.DEPLOYMENTS }),
     };

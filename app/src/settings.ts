@@ -32,13 +32,14 @@ const flag = () =>
     .transform((value) => value === 'true')
     .default(false);
 
-const whole = (fallback: number, least: number, most: number) =>
+const someWhole = (least: number, most: number) =>
   z
     .string()
     .regex(/^\d{1,15}$/, 'a whole number')
     .transform(Number)
-    .refine((value) => value >= least && value <= most, `between ${least} and ${most}`)
-    .default(fallback);
+    .refine((value) => value >= least && value <= most, `between ${least} and ${most}`);
+
+const whole = (fallback: number, least: number, most: number) => someWhole(least, most).default(fallback);
 
 type Pair = readonly [name: string, value: string];
 
@@ -192,6 +193,7 @@ const BackendSettings = z.object({
     .transform(Number)
     .refine((value) => value > 0, 'a number greater than 0')
     .default(1),
+  CAPACITY: someWhole(1, 10_000_000).optional(),
   APIKEY: z
     .string()
     .regex(/^[\x21-\x7e]+$/, 'printable ASCII without spaces')

@@ -63,14 +63,32 @@ describe('holding', () => {
     running.assertIdle();
   });
 
-  it('refuses who is throttled again after waiting: nobody waits twice', async () => {
-    await start('2');
-    for (const resource of running.resources) {
-      resource.script({ kind: 'throttle', retryAfterMs: 100 }, { kind: 'throttle', retryAfterMs: 500 });
-    }
+  it('waits again when it is throttled after waiting, as long as its time lasts', async () => {
+    await start('2', { backends: 1 });
+    running.resources[0]?.script({ kind: 'throttle', retryAfterMs: 100 }, { kind: 'throttle', retryAfterMs: 150 });
+    const received = await ask();
+    assert.equal(received.status, 200);
+    assert.match(
+      String(course(received).trace),
+      /^openai1=429\(100ms\) held=\d+ms openai1=429\(150ms\) held=\d+ms openai1=200$/,
+    );
+    running.assertIdle();
+  });
+
+  it('refuses who is throttled after waiting for longer than is left of its time', async () => {
+    await start('0.3', { backends: 1 });
+    running.resources[0]?.script({ kind: 'throttle', retryAfterMs: 100 }, { kind: 'throttle', retryAfterMs: 250 });
     const received = await ask();
     assert.equal(received.status, 429);
-    assert.equal(String(course(received).trace).match(/held=/g)?.length, 1);
+    assert.deepEqual(callCounts(running), [2]);
+    running.assertIdle();
+  });
+
+  it('gives up on a backend that names waits which are not true', async () => {
+    await start('2', { backends: 1 });
+    running.resources[0]?.always({ kind: 'throttle', retryAfterMs: 1 });
+    assert.equal((await ask()).status, 429);
+    assert.deepEqual(callCounts(running), [9]);
     running.assertIdle();
   });
 

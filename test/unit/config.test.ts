@@ -199,6 +199,7 @@ describe('config: backends', () => {
       BACKEND_1_PRIORITY: '0',
       BACKEND_1_WEIGHT: '2.5',
       BACKEND_1_APIKEY: 'key-1',
+      BACKEND_1_CAPACITY: '50',
       BACKEND_1_DEPLOYMENT_NAME: 'gpt',
       BACKEND_2_URL: 'http://localhost:8090',
       BACKEND_2_DEPLOYMENTS: 'chat=gpt-eu,embedding=emb-eu',
@@ -210,6 +211,7 @@ describe('config: backends', () => {
         priority: 0,
         weight: 2.5,
         byIdentity: false,
+        capacity: 50_000,
         deploymentName: 'gpt',
       },
       {
@@ -266,7 +268,7 @@ describe('config: backends', () => {
     'BACKEND_1_',
     'BACKEND_1_url',
     'BACKEND_1_URL_2',
-    'BACKEND_1_CAPACITY',
+    'BACKEND_1_CAPACITIES',
     'BACKEND_1___proto__',
   ]) {
     it(`refuses ${name}, which is no setting, and says what is`, () => {

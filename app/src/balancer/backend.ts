@@ -13,6 +13,8 @@ export interface Backend {
   readonly priority: number;
   /** Share of the traffic inside a priority, greater than 0. */
   readonly weight: number;
+  /** Tokens a minute of each deployment there, until an answer says it (`BACKEND_n_CAPACITY`). */
+  readonly capacity?: number;
   /** Asked with a token of our identity, whose role takes some minutes to take effect; else with a key. */
   readonly byIdentity?: boolean;
   /** When set, every deployment becomes this one here (`BACKEND_n_DEPLOYMENT_NAME`). */

@@ -27,6 +27,8 @@ export interface Cooldown {
   readonly recoversAt: number;
   readonly times: number;
   readonly heardAfterMs: number;
+  /** It refuses those of so many tokens and more; smaller ones may be taken. Absent: it refuses all. */
+  readonly leastTokens?: number;
 }
 
 /** A throttle is over. `asked`: when those were sent that may still be refused, the oldest first. */
@@ -60,8 +62,9 @@ type Failing = Exclude<Rest, Cooldown>;
 /**
  * available: ask it. reserve: only when nothing is available. open: only when nothing else is left (breakers alone
  * never refuse a request). missing: only when it is missing everywhere. cooldown, quarantined: not before `until`.
+ * short: what is left of its quota is not enough for this request.
  */
-export type Standing = 'available' | 'reserve' | 'open' | 'missing' | 'cooldown' | 'quarantined';
+export type Standing = 'available' | 'reserve' | 'open' | 'missing' | 'short' | 'cooldown' | 'quarantined';
 
 export const CLOSED: BreakerState = { kind: 'closed', softFailures: 0 };
 
@@ -179,22 +182,20 @@ function onTaken(state: Returning, now: number): BreakerState {
  * It refused for its quota. A wait that it names is kept to the millisecond; one that it does not name starts at 1 s
  * and doubles. A request goes out after a minute at the latest: waits of a day have been seen for quotas of a minute.
  * @param heardAfterMs so long the refusal took
+ * @param leastTokens from so many on it refuses; absent: all
  */
 export function onThrottled(
   state: BreakerState,
   retryAfterMs: number | undefined,
   heardAfterMs: number,
   now: number,
+  leastTokens?: number,
 ): BreakerState {
   const times = retryAfterMs === undefined ? restedBefore(state, 'cooldown') + 1 : 0;
   const waitMs = retryAfterMs ?? doubled(COOLDOWN_FIRST_MS, times);
-  return {
-    kind: 'cooldown',
-    until: now + Math.min(waitMs, REST_LONGEST_MS),
-    recoversAt: now + waitMs,
-    times,
-    heardAfterMs,
-  };
+  const until = now + Math.min(waitMs, REST_LONGEST_MS);
+  const cooldown: Cooldown = { kind: 'cooldown', until, recoversAt: now + waitMs, times, heardAfterMs };
+  return leastTokens === undefined ? cooldown : { ...cooldown, leastTokens };
 }
 
 /**

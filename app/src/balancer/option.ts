@@ -1,6 +1,7 @@
-/** A backend that serves the deployment that is asked for, as it stands now. */
+/** A backend that serves the deployment that is asked for, as it stands now for this request. */
 import type { Backend } from './backend.ts';
 import { isRest, standing, type Standing } from './circuit-breaker.ts';
+import { INDIFFERENT, type Need } from './foresight.ts';
 import type { Entry } from './pool-state.ts';
 
 export interface Option {
@@ -14,18 +15,37 @@ export interface Option {
   readonly failedAt: number;
   /** Clock ms; 0 when it does not rest. */
   readonly restsUntil: number;
+  /** Clock ms: when its quota is enough for this request; in the past when it is. */
+  readonly fitsAt: number;
+  /** Its place among those whose quota is enough: the lower first. */
+  readonly rank: number;
 }
 
-export function optionOf(entry: Entry, now: number): Option {
-  const { host, backend, state, inFlight } = entry;
+/** @param need undefined for a request that spends no tokens */
+export function optionOf(entry: Entry, need: Need | undefined, now: number): Option {
+  const { host, backend, state, inFlight, foresight } = entry;
+  const itself = standingFor(entry, need, now);
+  const allowed = stricter(standing(host.state, host.inFlight, now), itself);
+  const canBeAsked = allowed === 'available' || allowed === 'reserve';
+  const fitsAt = need !== undefined && canBeAsked ? foresight.fitsAt(need, now) : now;
   return {
     entry,
     backend,
-    standing: stricter(standing(host.state, host.inFlight, now), standing(state, inFlight, now)),
+    standing: fitsAt > now ? 'short' : allowed,
     inFlight,
     failedAt: Math.max(host.failedAt, entry.failedAt),
     restsUntil: isRest(state) ? state.until : 0,
+    fitsAt,
+    rank: need === undefined ? INDIFFERENT : foresight.rank(now),
   };
+}
+
+/** What was refused for its size says nothing about a smaller one. */
+function standingFor({ state, inFlight, foresight }: Entry, need: Need | undefined, now: number): Standing {
+  if (state.kind === 'cooldown' && state.leastTokens !== undefined && need !== undefined) {
+    if (foresight.amountOf(need) < state.leastTokens) return 'available';
+  }
+  return standing(state, inFlight, now);
 }
 
 const STRICTNESS: Readonly<Record<Standing, number>> = {
@@ -33,8 +53,9 @@ const STRICTNESS: Readonly<Record<Standing, number>> = {
   reserve: 1,
   open: 2,
   missing: 3,
-  cooldown: 4,
-  quarantined: 5,
+  short: 4,
+  cooldown: 5,
+  quarantined: 6,
 };
 
 function stricter(a: Standing, b: Standing): Standing {

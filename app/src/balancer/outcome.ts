@@ -43,6 +43,7 @@ export interface ReceivedAnswer {
 }
 
 export type FailedOutcome = Extract<Outcome, { readonly kind: 'failed' }>;
+export type Throttled = Extract<Outcome, { readonly kind: 'throttled' }>;
 
 /** Why an attempt failed, in a word for people: `CERT_HAS_EXPIRED`, `header-timeout`, `503`. */
 export function reasonOf({ code, status, cause }: FailedOutcome): string {

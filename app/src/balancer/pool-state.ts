@@ -1,6 +1,7 @@
 /** What the pool keeps: a part per host, and one per backend × deployment, the least recently used forgotten. */
 import type { Backend } from './backend.ts';
 import { CLOSED, type BreakerState } from './circuit-breaker.ts';
+import { Foresight } from './foresight.ts';
 import type { Quota } from './quota.ts';
 
 /** Anything with a breaker: a host, or a backend × deployment. */
@@ -31,6 +32,7 @@ export interface Entry extends Part {
   /** When it was last asked about, in requests: orders the forgetting. */
   usedAt: number;
   quota?: Quota;
+  readonly foresight: Foresight;
 }
 
 /** Roles take up to ten minutes to take effect, and tokens that were given before them live on. */
@@ -68,7 +70,7 @@ export function createPoolState(backends: readonly Backend[], maxEntries: number
     if (entry === undefined) {
       const { backend } = host;
       const unknown = { state: CLOSED, inFlight: 0, failedAt: 0, hasLetIn: false, usedAt: 0 };
-      entry = { ...unknown, backend, host, deployment, epoch };
+      entry = { ...unknown, backend, host, deployment, epoch, foresight: new Foresight(backend.capacity) };
       host.entries.set(deployment, entry);
       entryCount += 1;
     }

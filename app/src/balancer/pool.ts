@@ -14,18 +14,21 @@ import {
   type BreakerState,
 } from './circuit-breaker.ts';
 import type { NoneReason } from './failover.ts';
+import type { Need, Reduction } from './foresight.ts';
 import { optionOf, type Option } from './option.ts';
-import { reasonOf, type FailedOutcome, type Outcome } from './outcome.ts';
+import { reasonOf, type FailedOutcome, type Outcome, type Throttled } from './outcome.ts';
 import type { Quota } from './quota.ts';
 import { createPoolState, isNew, type Entry, type Part } from './pool-state.ts';
 import { select } from './selection.ts';
 import { snapshotOf, type PoolSnapshot } from './snapshot.ts';
 import { lastMissing, spilledFrom, whyNobody, worthWaiting, type Patience, type Wait } from './waiting.ts';
 
-/** What a request needs. `tokens`: its estimated size. */
+/** What a request needs. `tokens`: its estimated size; 0 for one that spends none. */
 export interface Ask extends Patience {
   readonly deployment: string;
   readonly tokens: number;
+  /** Of these, a guess at the answer, where the request names no maximum. */
+  readonly openTokens?: number;
   readonly affinityKey?: string;
   /** Only backends of a worse priority than this one: the better ones cannot serve it. */
   readonly worseThan?: number;
@@ -49,7 +52,10 @@ export type Acquired =
   | ({ readonly kind: 'wait' } & Wait)
   | { readonly kind: 'none'; readonly why: NoneReason; readonly recoversAt?: number };
 
-export type Seen = { readonly kind: 'headers'; readonly quota?: Quota } | { readonly kind: 'first-content' };
+/** `isRefused`: they are those of a 429. */
+export type Seen =
+  | { readonly kind: 'headers'; readonly quota?: Quota; readonly isRefused?: boolean }
+  | { readonly kind: 'first-content' };
 
 /** A change of a backend's state, for the log and the metrics. `deployment` undefined: the whole host. */
 export interface StateChange {
@@ -59,6 +65,13 @@ export interface StateChange {
   readonly to: BreakerState;
   /** Of the failure that changed it, in a word. */
   readonly reason?: string;
+}
+
+/** The platform has reduced a deployment's tokens a minute, or (`reduction` undefined) given it back what it had. */
+export interface LimitChange {
+  readonly backend: Backend;
+  readonly deployment: string;
+  readonly reduction: Reduction | undefined;
 }
 
 export interface Pool {
@@ -76,6 +89,7 @@ export interface PoolOptions {
   /** Numbers in [0, 1). */
   readonly random: () => number;
   readonly onStateChange?: (change: StateChange) => void;
+  readonly onLimitChange?: (change: LimitChange) => void;
   /** Backend × deployment states kept at most; the least recent idle one is forgotten. */
   readonly maxEntries?: number;
 }
@@ -87,10 +101,11 @@ interface Loan {
   readonly answersBefore: number;
   ownAnswers: number;
   hasSucceeded: boolean;
+  quota?: Quota;
 }
 
 export function createPool(options: PoolOptions): Pool {
-  const { backends, aliases = new Map(), random, onStateChange, maxEntries = 1000 } = options;
+  const { backends, aliases = new Map(), random, onStateChange, onLimitChange, maxEntries = 1000 } = options;
   const { hosts, entryOf, trim } = createPoolState(backends, maxEntries);
   const loans = new Map<number, Loan>();
   let epoch = 0;
@@ -108,15 +123,20 @@ export function createPool(options: PoolOptions): Pool {
 
   function leaseOrNone(all: readonly Option[], chosen: Option | undefined, ask: Ask, now: number): Acquired {
     if (chosen === undefined) return { kind: 'none', ...whyNobody(all) };
-    return { kind: 'lease', lease: lend(chosen.entry, spilledFrom(all, chosen, ask.throttled, now), now) };
+    const lease = lend(chosen.entry, spilledFrom(all, chosen, ask.throttled, now), now);
+    const need = needOf(ask);
+    if (need !== undefined) chosen.entry.foresight.sent(lease.id, need, now);
+    return { kind: 'lease', lease };
   }
 
-  function optionsFor({ deployment: asked, worseThan = -1 }: Ask, now: number): readonly Option[] {
+  function optionsFor(ask: Ask, now: number): readonly Option[] {
+    const { deployment: asked, worseThan = -1 } = ask;
+    const need = needOf(ask);
     const found: Option[] = [];
     for (const host of hosts) {
       if (host.backend.priority <= worseThan) continue;
       const deployment = upstreamDeployment(host.backend, aliases, asked);
-      if (deployment !== undefined) found.push(optionOf(entryOf(host, deployment, epoch), now));
+      if (deployment !== undefined) found.push(optionOf(entryOf(host, deployment, epoch), need, now));
     }
     return found;
   }
@@ -148,7 +168,19 @@ export function createPool(options: PoolOptions): Pool {
     if (seen.kind === 'first-content') return succeed(loan, lease, now);
     loan.entry.host.answers += 1;
     loan.ownAnswers += 1;
-    if (seen.quota !== undefined) loan.entry.quota = seen.quota;
+    const { quota, isRefused = false } = seen;
+    if (quota === undefined) return;
+    loan.quota = quota;
+    loan.entry.quota = quota;
+    hear(loan.entry, lease, quota, isRefused);
+  }
+
+  /** What is left of its quota; and the limit itself, which the platform may change. */
+  function hear({ backend, deployment, foresight }: Entry, lease: Lease, quota: Quota, isRefused: boolean): void {
+    const before = foresight.reduction();
+    foresight.told(lease.id, quota, isRefused);
+    const reduction = foresight.reduction();
+    if (before?.limit !== reduction?.limit) onLimitChange?.({ backend, deployment, reduction });
   }
 
   function settle(lease: Lease, outcome: Outcome, now: number): void {
@@ -169,7 +201,7 @@ export function createPool(options: PoolOptions): Pool {
         return succeed(loan, lease, now);
       case 'throttled':
         recover(host, lease, now);
-        return judge(entry, lease, (state) => onThrottled(state, outcome.retryAfterMs, now - lease.startedAt, now));
+        return cool(loan, lease, outcome, now);
       case 'missing':
         // A request that names no deployment says nothing about the others that name none.
         if (entry.deployment === '') return succeed(loan, lease, now);
@@ -190,6 +222,12 @@ export function createPool(options: PoolOptions): Pool {
       default:
         return outcome satisfies never;
     }
+  }
+
+  function cool({ entry, quota }: Loan, lease: Lease, { inStream, retryAfterMs }: Throttled, now: number): void {
+    // What hides in a stream was admitted, and counted.
+    const least = inStream ? undefined : entry.foresight.refused(lease.id, quota, retryAfterMs, now);
+    judge(entry, lease, (state) => onThrottled(state, retryAfterMs, now - lease.startedAt, now, least));
   }
 
   function blame(loan: Loan, lease: Lease, failure: FailedOutcome, now: number): void {
@@ -276,6 +314,10 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   return { acquire, observe, settle, conclude, snapshot: (now) => snapshotOf(hosts, now) };
+}
+
+function needOf({ tokens, openTokens = 0 }: Ask): Need | undefined {
+  return tokens > 0 ? { tokens, openTokens } : undefined;
 }
 
 /** Asking it is to see whether it is back: after its rest, or before as the last resort. */

@@ -1,6 +1,6 @@
 /**
- * Which candidate to ask: available before reserve before open, then priority, then load, ties by weighted chance.
- * Quota foresight and affinity will come between priority and load.
+ * Which candidate to ask: available before reserve before open, then priority, then what is left of the quota where it
+ * is getting short, then load, ties by weighted chance.
  */
 import type { Backend } from './backend.ts';
 import type { Standing } from './circuit-breaker.ts';
@@ -11,6 +11,8 @@ export interface Candidate {
   readonly standing: Standing;
   /** Requests in flight there for this deployment. */
   readonly inFlight: number;
+  /** Among those whose quota is enough, by what is left of it: the lower first. See foresight.ts. */
+  readonly rank: number;
   /** Clock ms of its last failure; orders the open ones. */
   readonly failedAt: number;
 }
@@ -22,6 +24,7 @@ const RANKS: Readonly<Record<Standing, number>> = {
   reserve: 1,
   open: 2,
   missing: NEVER,
+  short: NEVER,
   cooldown: NEVER,
   quarantined: NEVER,
 };
@@ -44,6 +47,7 @@ function compare(a: Candidate, b: Candidate): number {
   // Among the open ones the least recently failed is the likeliest to be back, whatever its priority.
   if (a.standing === 'open' && a.failedAt !== b.failedAt) return a.failedAt - b.failedAt;
   if (a.backend.priority !== b.backend.priority) return a.backend.priority - b.backend.priority;
+  if (a.rank !== b.rank) return a.rank - b.rank;
   return a.inFlight / a.backend.weight - b.inFlight / b.backend.weight;
 }
 

@@ -13,6 +13,8 @@ export interface Waited {
   readonly entry: { readonly state: BreakerState; readonly host: { readonly state: BreakerState } };
   /** Clock ms; 0 when it does not rest. */
   readonly restsUntil: number;
+  /** Clock ms: when its quota is enough for this request. */
+  readonly fitsAt: number;
 }
 
 /** What a request would put up with. Times are clock ms; without one it does not wait for that. */
@@ -109,8 +111,9 @@ function backAt(option: Waited, { tried, throttled }: Patience, now: number): nu
   return option.standing === 'available' || option.standing === 'reserve' ? now : undefined;
 }
 
-/** By its own word; or, when its throttle is just over, when it has room for one more. */
-function throttledUntil({ entry: { state }, standing }: Waited, now: number): number | undefined {
+/** By its own word, or by what is left of its quota; or, when its throttle is just over, when it has room for one more. */
+function throttledUntil({ entry: { state }, standing, fitsAt }: Waited, now: number): number | undefined {
+  if (standing === 'short') return fitsAt;
   if (standing === 'cooldown' && state.kind === 'cooldown') return state.recoversAt;
   if (standing !== 'reserve' || state.kind !== 'returning') return undefined;
   const at = roomAt(state, now);
@@ -149,9 +152,10 @@ export function lastMissing<O extends Waited>(all: readonly O[], tried: Readonly
 
 /** When the first of those that are throttled is back, by its own word. */
 function earliestRecovery(all: readonly Waited[]): number | undefined {
-  const recoveries = all.flatMap(({ entry: { state }, standing }) =>
-    standing === 'cooldown' && state.kind === 'cooldown' ? [state.recoversAt] : [],
-  );
+  const recoveries = all.flatMap(({ entry: { state }, standing, fitsAt }) => {
+    if (standing === 'short') return [fitsAt];
+    return standing === 'cooldown' && state.kind === 'cooldown' ? [state.recoversAt] : [];
+  });
   return recoveries.length === 0 ? undefined : Math.min(...recoveries);
 }
 

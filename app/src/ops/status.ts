@@ -30,6 +30,7 @@ export interface DeploymentStatus {
   readonly says: string;
   readonly inFlight: number;
   readonly quota?: DeploymentSnapshot['quota'];
+  readonly reduction?: DeploymentSnapshot['reduction'];
 }
 
 export interface StatusParts {
@@ -69,6 +70,7 @@ function backendStatus({ backend, state, inFlight, deployments }: BackendSnapsho
       says: describeState(deployment.state, now),
       inFlight: deployment.inFlight,
       ...(deployment.quota === undefined ? {} : { quota: deployment.quota }),
+      ...(deployment.reduction === undefined ? {} : { reduction: deployment.reduction }),
     })),
   };
 }

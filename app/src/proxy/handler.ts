@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { decide, refuse, type NoneReason } from '../balancer/failover.ts';
 import type { Outcome } from '../balancer/outcome.ts';
-import type { Lease } from '../balancer/pool.ts';
+import type { Lease, Seen } from '../balancer/pool.ts';
 import { parseQuota } from '../balancer/quota.ts';
 import { TokenError } from '../auth/token-source.ts';
 import { Course } from './course.ts';
@@ -97,9 +97,12 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       holdMs: Math.min(limits.maxHoldMs, longestWaitMs),
       priorityMs: Math.min(limits.priorityWaitMs, longestWaitMs),
     });
+    const { deployment } = asked;
+    const need = deps.estimator.need(call.client, deployment, asked.isCounted ? asked.cost() : undefined);
+    const asking = { deployment, ...need };
     if (isStreamed(asked)) opening.arm();
     for (;;) {
-      const found = nextLease(deps, asked.deployment, course, patience, signal);
+      const found = nextLease(deps, asking, course, patience, signal);
       const got = found instanceof Promise ? await found : found;
       if (got === undefined) return leave(call);
       if (got.kind === 'wait') return refuseCall(call, { why: 'throttled', recoversAt: got.until });
@@ -150,8 +153,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
         return { peeked: forwarded };
       }
       const { answer } = forwarded;
-      const quota = parseQuota(answer.header);
-      pool.observe(lease, quota === undefined ? { kind: 'headers' } : { kind: 'headers', quota }, clock());
+      pool.observe(lease, headersSeen(answer), clock());
       if (answer.status < 400 && isEventStream(answer.header)) call.opening.arm();
       return { peeked: await lookAt(answer, firstContentMs, clock() - began, signal), answer };
     }
@@ -333,6 +335,11 @@ const NONE: readonly string[] = [];
 const NOTHING = Buffer.alloc(0);
 const NO_RETRY: readonly string[] = ['x-should-retry', 'false'];
 const CONNECTION_CLOSE: readonly string[] = ['connection', 'close'];
+
+function headersSeen({ status, header }: Answer): Seen {
+  const quota = parseQuota(header);
+  return quota === undefined ? { kind: 'headers' } : { kind: 'headers', quota, isRefused: status === 429 };
+}
 
 function failed(outcome: Outcome): Failed {
   return { kind: 'failed', outcome };

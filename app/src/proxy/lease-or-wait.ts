@@ -1,6 +1,6 @@
 /** Permission for the next attempt: at once, after waiting for a throttled backend, or not at all. */
 import { isCrowded, isForgotten, onWaitedInVain, type Crowding } from '../balancer/crowding.ts';
-import type { Acquired, Pool } from '../balancer/pool.ts';
+import type { Acquired, Ask, Pool } from '../balancer/pool.ts';
 import type { Course } from './course.ts';
 import type { Hold } from './hold.ts';
 
@@ -29,6 +29,9 @@ export class Crowds {
   }
 }
 
+/** So often a request is throttled after it has waited. */
+const MOST_IN_VAIN = 8;
+
 /** What a request would put up with, in ms. */
 export interface LongestWaits {
   /** Rather than be refused because every backend is throttled. */
@@ -38,14 +41,14 @@ export interface LongestWaits {
 }
 
 /**
- * What is left of it. Each begins to run when the request first waits for its reason, once for all its waiting; who
- * waited for whoever is back first, and was throttled by it, waits no more: a second time would be a line that grows.
+ * What is left of it. Each begins to run when the request first waits for its reason, once for all its waiting. Who was
+ * throttled again and again after waiting waits no more, however much is left: somebody names waits that are not true.
  */
 export class Patience {
   private readonly longest: LongestWaits;
   private holdUntil: number | undefined;
   private spillAt: number | undefined;
-  private isOver = false;
+  private inVain = 0;
 
   constructor(longest: LongestWaits) {
     this.longest = longest;
@@ -54,8 +57,11 @@ export class Patience {
   /** As the pool wants it: clock ms, absent for what it would not wait for. */
   at(now: number): { readonly holdUntil?: number; readonly spillAt?: number } {
     const { holdMs, priorityMs } = this.longest;
-    const holdUntil = this.isOver || holdMs <= 0 ? undefined : (this.holdUntil ?? now + holdMs);
-    const spillAt = priorityMs <= 0 || this.spillAt === 0 ? undefined : (this.spillAt ?? now + priorityMs);
+    const holdUntil = this.inVain >= MOST_IN_VAIN || holdMs <= 0 ? undefined : (this.holdUntil ?? now + holdMs);
+    const spillAt =
+      priorityMs <= 0 || this.spillAt === 0 || this.inVain >= MOST_IN_VAIN
+        ? undefined
+        : (this.spillAt ?? now + priorityMs);
     return {
       ...(holdUntil === undefined ? {} : { holdUntil }),
       ...(spillAt === undefined ? {} : { spillAt }),
@@ -73,15 +79,19 @@ export class Patience {
     this.spillAt = 0;
   }
 
+  /** Somebody who was asked throttled it. */
   throttled(): void {
-    if (this.holdUntil !== undefined) this.isOver = true;
+    if (this.holdUntil !== undefined || this.spillAt !== undefined) this.inVain += 1;
   }
 }
+
+/** What is asked for, all its time. */
+export type Asking = Pick<Ask, 'deployment' | 'tokens' | 'openTokens' | 'affinityKey'>;
 
 /** Undefined when the caller left while it waited. */
 export function nextLease(
   deps: NextLease,
-  deployment: string,
+  asking: Asking,
   course: Course,
   patience: Patience,
   signal: AbortSignal,
@@ -89,19 +99,19 @@ export function nextLease(
   const { pool, hold, clock, lineOf, crowds } = deps;
   const now = clock();
   const { tried, throttled, worseThan } = course;
-  const line = lineOf(deployment);
+  const line = lineOf(asking.deployment);
   const isBehind = hold.hasWaiters(line);
   if (isBehind && crowds.isCrowded(line, now)) patience.spill();
-  const got = pool.acquire({ deployment, tried, throttled, worseThan, isBehind, tokens: 0, ...patience.at(now) }, now);
+  const got = pool.acquire({ ...asking, tried, throttled, worseThan, isBehind, ...patience.at(now) }, now);
   if (got.kind !== 'wait') return got;
   patience.begin(got.why, now);
-  return waitInLine(deps, deployment, course, { until: got.until, ...patience.at(now) }, signal);
+  return waitInLine(deps, asking, course, { until: got.until, ...patience.at(now) }, signal);
 }
 
 /** What there is in its turn, or at the end of its time. */
 async function waitInLine(
   { pool, hold, clock, lineOf, crowds }: NextLease,
-  deployment: string,
+  asking: Asking,
   course: Course,
   times: { readonly until: number; readonly holdUntil?: number; readonly spillAt?: number },
   signal: AbortSignal,
@@ -110,8 +120,8 @@ async function waitInLine(
   course.restart();
   const { until, holdUntil = 0, spillAt = 0 } = times;
   const { tried, worseThan } = course;
-  const ask = { deployment, tried, worseThan, tokens: 0, isInLine: true, holdUntil, spillAt };
-  const line = lineOf(deployment);
+  const ask = { ...asking, tried, worseThan, isInLine: true, holdUntil, spillAt };
+  const line = lineOf(asking.deployment);
   const got = await hold.wait({
     line,
     acquire: () => pool.acquire(ask, clock()),

@@ -2,6 +2,7 @@
  * How many tokens a request may come to, before anybody knows: text at four bytes a token, and the completion that the
  * request allows, or, where it names no maximum, what such requests came to before. Azure estimates alike at arrival.
  */
+import type { Need } from '../balancer/foresight.ts';
 import type { Usage } from '../balancer/outcome.ts';
 
 /** What a request says of its cost. */
@@ -66,6 +67,8 @@ export function tokensOfText(bytes: number): number {
 
 export interface TokenEstimator {
   estimate(client: string, deployment: string, cost: Cost): number;
+  /** The same for the balancing, with the part that is a guess; nothing for what costs no tokens. */
+  need(client: string, deployment: string, cost: Cost | undefined): Need;
   /** Of each client by itself: what one asks for must not count against another. */
   learn(client: string, deployment: string, usage: Usage): void;
 }
@@ -73,11 +76,19 @@ export interface TokenEstimator {
 export function createTokenEstimator(): TokenEstimator {
   /** Mean completion, of those that asked last. */
   const means = new Map<string, number>();
+
+  function estimate(client: string, deployment: string, { promptTokens, mostCompletionTokens }: Cost): number {
+    const known = means.get(keyOf(client, deployment)) ?? USUAL_COMPLETION;
+    const completion = mostCompletionTokens ?? Math.ceil(known);
+    return Math.min(promptTokens + completion, LARGEST_ESTIMATE);
+  }
+
   return {
-    estimate(client, deployment, { promptTokens, mostCompletionTokens }) {
-      const known = means.get(keyOf(client, deployment)) ?? USUAL_COMPLETION;
-      const completion = mostCompletionTokens ?? Math.ceil(known);
-      return Math.min(promptTokens + completion, LARGEST_ESTIMATE);
+    estimate,
+    need(client, deployment, cost) {
+      if (cost === undefined) return { tokens: 0, openTokens: 0 };
+      const tokens = estimate(client, deployment, cost);
+      return { tokens, openTokens: cost.mostCompletionTokens === undefined ? tokens - cost.promptTokens : 0 };
     },
     learn(client, deployment, { completionTokens }) {
       const key = keyOf(client, deployment);

@@ -2,7 +2,7 @@
  * All that is worth telling. Log, metrics and status are folds over these events, so that they cannot disagree.
  * No event holds a body, a credential or a query string.
  */
-import type { StateChange } from '../balancer/pool.ts';
+import type { LimitChange, StateChange } from '../balancer/pool.ts';
 import type { Outcome, Usage } from '../balancer/outcome.ts';
 
 export type ProxyEvent =
@@ -60,6 +60,7 @@ export type ProxyEvent =
       /** So many changes just before it were not told. */
       readonly skipped?: number;
     }
+  | { readonly kind: 'limit-changed'; readonly change: LimitChange }
   /** What came over a connection never became a request. `code`: of the error that it was answered with. */
   | { readonly kind: 'connection-refused'; readonly code: string; readonly message: string }
   | { readonly kind: 'notice'; readonly level: 'info' | 'warning' | 'error'; readonly text: string };

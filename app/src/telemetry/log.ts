@@ -131,6 +131,15 @@ function lineOf(event: ProxyEvent): Line | undefined {
         },
       };
     }
+    case 'limit-changed': {
+      const { backend, deployment, reduction } = event.change;
+      const who = `Backend ${backend.name}/${quoted(deployment)}`;
+      const fields = { backend: backend.name, deployment };
+      if (reduction === undefined) return info(`${who} has all of its tokens a minute again`, fields);
+      const { limit, usual } = reduction;
+      const text = `${who} has ${limit} tokens a minute for a while, ${usual} as a rule: the platform has reduced them`;
+      return { level: 'warning', text, fields };
+    }
     case 'connection-refused':
       return info(`Refused a connection: ${event.code}. ${event.message}`, {});
     case 'notice':

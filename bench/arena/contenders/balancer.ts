@@ -2,7 +2,7 @@
 // mirrored here is the loop of proxy/handler.ts around them, without bodies and sockets.
 import type { Backend } from '../../../app/src/balancer/backend.ts';
 import { classify, type Outcome } from '../../../app/src/balancer/outcome.ts';
-import { createPool, type Acquired, type Lease, type Pool } from '../../../app/src/balancer/pool.ts';
+import { createPool, type Acquired, type Lease } from '../../../app/src/balancer/pool.ts';
 import { parseQuota } from '../../../app/src/balancer/quota.ts';
 import { parseRetryAfterMs } from '../../../app/src/balancer/retry-after.ts';
 import { Course } from '../../../app/src/proxy/course.ts';
@@ -24,18 +24,13 @@ export const balancer: Contender = {
     const hold = createHold({ clock: clock.now, startTimer: startTimerOf(clock) });
     const estimator = createTokenEstimator();
     const signal = new AbortController().signal;
-    const crowds = new Crowds();
+    const deps = { pool, hold, clock: clock.now, lineOf: (name: string) => name, crowds: new Crowds() };
 
     function acquire(request: ArenaRequest, course: Course, patience: Patience) {
-      const tokens = estimator.estimate(CLIENT, DEPLOYMENT, costOf(request));
-      const deps = {
-        pool: askingFor(pool, request, tokens),
-        hold,
-        clock: clock.now,
-        lineOf: (name: string) => name,
-        crowds,
-      };
-      return nextLease(deps, DEPLOYMENT, course, patience, signal);
+      const affinity = request.prefix === undefined ? {} : { affinityKey: `prefix ${request.prefix}` };
+      const need = estimator.need(CLIENT, DEPLOYMENT, costOf(request));
+      const asking = { deployment: DEPLOYMENT, ...need, ...affinity };
+      return nextLease(deps, asking, course, patience, signal);
     }
 
     function end(lease: Lease, outcome: Outcome): void {
@@ -53,7 +48,12 @@ export const balancer: Contender = {
         course.attempts += 1;
         const answer = await ask(backends.indexOf(lease.backend), request);
         const quota = parseQuota(answer.header);
-        pool.observe(lease, quota === undefined ? { kind: 'headers' } : { kind: 'headers', quota }, clock.now());
+        const isRefused = answer.status === 429;
+        pool.observe(
+          lease,
+          quota === undefined ? { kind: 'headers' } : { kind: 'headers', quota, isRefused },
+          clock.now(),
+        );
         const refusal = await refusalOf(answer, clock.now());
         if (refusal !== undefined) {
           end(lease, refusal);
@@ -79,12 +79,6 @@ async function refusalOf({ status, header, start }: Answer, now: number): Promis
   const isNamed = ['retry-after-ms', 'retry-after'].some((name) => header(name) !== undefined);
   const retryAfterMs = isNamed ? parseRetryAfterMs(header, now) : undefined;
   return { kind: 'throttled', inStream: true, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
-}
-
-/** The pool, asked for what the request needs, whatever those between leave out. */
-function askingFor(pool: Pool, { prefix }: ArenaRequest, tokens: number): Pool {
-  const affinity = prefix === undefined ? {} : { affinityKey: `prefix ${prefix}` };
-  return { ...pool, acquire: (ask, now) => pool.acquire({ ...ask, tokens, ...affinity }, now) };
 }
 
 function costOf({ bodyTokens, maxTokens }: ArenaRequest): Cost {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Outcome } from '../../../app/src/balancer/outcome.ts';
-import { createPool, type Lease } from '../../../app/src/balancer/pool.ts';
+import { createPool, type Acquired, type Ask, type Lease, type LimitChange } from '../../../app/src/balancer/pool.ts';
 import {
   ABANDONED,
   FORBIDDEN,
@@ -886,6 +886,142 @@ describe('pool: what is remembered', () => {
     assert.deepEqual(driver.entry('a').quota, { remainingTokens: 100 });
     driver.pool.observe(lease, { kind: 'headers', quota: { remainingTokens: 50 } }, at);
     assert.deepEqual(driver.entry('a').quota, { remainingTokens: 50 });
+  });
+});
+
+describe('pool: what is left of a quota', () => {
+  const QUOTA = { limitTokens: 10_000, limitRequests: 600, remainingRequests: 500 };
+
+  function ask(driver: PoolDriver, tokens: number, more: Partial<Ask> = {}): Acquired {
+    const asked = { deployment: GPT, tried: new Set<string>(), tokens, ...more };
+    return driver.pool.acquire(asked, driver.clock.now());
+  }
+
+  function leaseOf(got: Acquired): Lease {
+    assert.ok(got.kind === 'lease', got.kind);
+    return got.lease;
+  }
+
+  /** One request of so many tokens, after which so much is left. */
+  function answered(driver: PoolDriver, tried: readonly string[], tokens: number, remainingTokens: number): void {
+    const lease = leaseOf(ask(driver, tokens, { tried: new Set(tried) }));
+    const quota = { ...QUOTA, remainingTokens };
+    driver.pool.observe(lease, { kind: 'headers', quota }, driver.clock.now());
+    driver.serve(lease);
+  }
+
+  /** One request of so many tokens is refused, with so much left. */
+  function refused(driver: PoolDriver, tokens: number, remainingTokens: number, retryAfterMs: number): void {
+    const lease = leaseOf(ask(driver, tokens));
+    const quota = { ...QUOTA, remainingTokens };
+    driver.pool.observe(lease, { kind: 'headers', quota, isRefused: true }, driver.clock.now());
+    driver.settle(lease, throttled(retryAfterMs));
+  }
+
+  it('prefers the fullest one whose quota is enough, when it is getting short', () => {
+    const driver = startPool(['a', 'b']);
+    answered(driver, ['b'], 10, 9000);
+    answered(driver, ['a'], 10, 4000);
+    assert.equal(leaseOf(ask(driver, 100)).backend.name, 'b');
+    assert.equal(leaseOf(ask(driver, 0)).backend.name, 'a');
+  });
+
+  it('lets smaller ones go on to a backend that refused one for its size, and waits with those that are as large', () => {
+    const driver = startPool(['a']);
+    refused(driver, 5000, 1000, 2000);
+    assert.equal(leaseOf(ask(driver, 900)).backend.name, 'a');
+    const at = driver.clock.now();
+    assert.deepEqual(ask(driver, 1001), { kind: 'none', why: 'throttled', recoversAt: at + 2000 });
+    assert.deepEqual(ask(driver, 1001, { holdUntil: at + 2000 }), { kind: 'wait', until: at + 250, why: 'throttled' });
+    // Of one whose size nobody knows nobody knows whether it is smaller.
+    assert.equal(ask(driver, 0).kind, 'none');
+    driver.clock.advance(2000);
+    assert.equal(leaseOf(ask(driver, 5000)).backend.name, 'a');
+  });
+
+  it('refuses all when it refused without a word about its quota, or inside a stream', () => {
+    const driver = startPool(['a']);
+    driver.settle(leaseOf(ask(driver, 5000)), throttled(2000));
+    assert.equal(ask(driver, 1).kind, 'none');
+    driver.clock.advance(2000);
+    const lease = leaseOf(ask(driver, 5000));
+    driver.pool.observe(lease, { kind: 'headers', quota: { ...QUOTA, remainingTokens: 100 } }, driver.clock.now());
+    driver.settle(lease, { kind: 'throttled', inStream: true, retryAfterMs: 2000 });
+    assert.equal(ask(driver, 1).kind, 'none');
+  });
+
+  it('does not ask a backend that will not take it, and says when it will', () => {
+    const driver = startPool(['a', 'b']);
+    // 1,000 refused with 900 left, and back in two seconds: the end of a window, as far as anybody knows.
+    refused(driver, 1000, 900, 2000);
+    driver.clock.advance(1990);
+    const at = driver.clock.now();
+    const small = leaseOf(ask(driver, 800, { tried: new Set(['b']) }));
+    assert.equal(small.backend.name, 'a');
+    // 100 are left, ten milliseconds before the end.
+    assert.equal(leaseOf(ask(driver, 200)).backend.name, 'b');
+    const onlyA = { tried: new Set(['b']) };
+    assert.deepEqual(ask(driver, 200, onlyA), { kind: 'none', why: 'throttled', recoversAt: at + 10 });
+    assert.deepEqual(ask(driver, 200, { ...onlyA, holdUntil: at + 10 }), {
+      kind: 'wait',
+      until: at + 10,
+      why: 'throttled',
+    });
+    driver.clock.advance(10);
+    assert.equal(leaseOf(ask(driver, 200, onlyA)).backend.name, 'a');
+  });
+
+  it('counts the answer by what it was guessed at, where no maximum is named', () => {
+    const driver = startPool(['a']);
+    refused(driver, 5000, 1000, 2000);
+    assert.equal(leaseOf(ask(driver, 900, { openTokens: 500 })).backend.name, 'a');
+  });
+
+  it('takes the capacity of the settings for what is there before the first answer', () => {
+    const driver = startPool([backend('a'), backend('b', { capacity: 1000 })]);
+    // 300 are left before any answer came.
+    leaseOf(ask(driver, 700, { tried: new Set(['a']) }));
+    assert.equal(leaseOf(ask(driver, 10)).backend.name, 'b');
+    assert.equal(leaseOf(ask(driver, 0)).backend.name, 'a');
+  });
+});
+
+describe('pool: a limit that the platform reduces', () => {
+  it('is told once, shown while it lasts, and told again when it is over', () => {
+    const told: LimitChange[] = [];
+    const driver = startPool(['a'], { onLimitChange: (change) => told.push(change) });
+    const say = (limitTokens: number | undefined): void => {
+      const got = driver.pool.acquire({ deployment: GPT, tried: new Set(), tokens: 10 }, driver.clock.now());
+      assert.ok(got.kind === 'lease');
+      const quota = { remainingTokens: 900, ...(limitTokens === undefined ? {} : { limitTokens }) };
+      driver.pool.observe(got.lease, { kind: 'headers', quota }, driver.clock.now());
+      driver.serve(got.lease);
+    };
+    for (const limit of [undefined, 3000, 3000, 1200, 1200, undefined]) say(limit);
+    const reduction = { limit: 1200, usual: 3000 };
+    assert.deepEqual(
+      told.map((change) => change.reduction),
+      [reduction],
+    );
+    assert.deepEqual(driver.entry('a').reduction, reduction);
+    for (const limit of [900, 3000, 4000]) say(limit);
+    assert.deepEqual(
+      told.slice(1).map((change) => [change.backend.name, change.deployment, change.reduction]),
+      [
+        ['a', GPT, { limit: 900, usual: 3000 }],
+        ['a', GPT, undefined],
+      ],
+    );
+    assert.equal(driver.entry('a').reduction, undefined);
+  });
+
+  it('is less than what the settings say, from the first answer on', () => {
+    const driver = startPool([backend('a', { capacity: 3000 })]);
+    const got = driver.pool.acquire({ deployment: GPT, tried: new Set(), tokens: 10 }, driver.clock.now());
+    assert.ok(got.kind === 'lease');
+    const quota = { limitTokens: 1000, remainingTokens: 900 };
+    driver.pool.observe(got.lease, { kind: 'headers', quota }, driver.clock.now());
+    assert.deepEqual(driver.entry('a').reduction, { limit: 1000, usual: 3000 });
   });
 });
 

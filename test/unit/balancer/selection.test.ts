@@ -11,11 +11,12 @@ interface Given {
   readonly weight?: number;
   readonly inFlight?: number;
   readonly failedAt?: number;
+  readonly rank?: number;
 }
 
 function candidate(name: string, given: Given = {}): Candidate {
-  const { standing = 'available', priority = 1, weight = 1, inFlight = 0, failedAt = 0 } = given;
-  return { backend: backend(name, { priority, weight }), standing, inFlight, failedAt };
+  const { standing = 'available', priority = 1, weight = 1, inFlight = 0, failedAt = 0, rank = 0.5 } = given;
+  return { backend: backend(name, { priority, weight }), standing, inFlight, failedAt, rank };
 }
 
 function chosen(candidates: readonly Candidate[], random: () => number = () => 0): string | undefined {
@@ -40,6 +41,15 @@ describe('selection: order of choice', () => {
 
   it('prefers the lower priority number, whatever the load', () => {
     assertBeats(candidate('first', { priority: 1, inFlight: 100 }), candidate('second', { priority: 2 }));
+  });
+
+  it('prefers the lower rank, whatever the load, and no rank to a priority', () => {
+    assertBeats(candidate('a', { rank: 0.1, inFlight: 9 }), candidate('b', { rank: 0.2 }));
+    assertBeats(candidate('a', { rank: 0.9 }), candidate('b', { rank: 0.1, priority: 2 }));
+  });
+
+  it('asks nobody whose quota is not enough', () => {
+    assert.equal(chosen([candidate('a', { standing: 'short' })]), undefined);
   });
 
   it('prefers the smaller load for its weight', () => {

@@ -25,12 +25,19 @@ function returning(at: number): Returning {
 interface More {
   readonly priority?: number;
   readonly host?: BreakerState;
+  readonly fitsAt?: number;
 }
 
 function option(name: string, standing: Standing, state: BreakerState = CLOSED, more: More = {}): Waited {
-  const { priority = 1, host = CLOSED } = more;
+  const { priority = 1, host = CLOSED, fitsAt = NOW } = more;
   const restsUntil = 'until' in state ? state.until : 0;
-  return { backend: backend(name, { priority }), standing, entry: { state, host: { state: host } }, restsUntil };
+  return {
+    backend: backend(name, { priority }),
+    standing,
+    entry: { state, host: { state: host } },
+    restsUntil,
+    fitsAt,
+  };
 }
 
 const NOBODY: ReadonlySet<string> = new Set();
@@ -92,6 +99,13 @@ describe('worth waiting', () => {
     assert.deepEqual(waits([chosen], chosen, { holdUntil: NOW + 40, isBehind: true }, NOW + 1), throttle(NOW + 40));
     assert.deepEqual(waits([chosen], chosen, { holdUntil: NOW + 39 }, NOW + 1), throttle(NOW + 39));
     assert.equal(waits([chosen], chosen, {}, NOW + 1), undefined);
+  });
+
+  it('is when the quota of a backend is enough for it again', () => {
+    const short = option('a', 'short', CLOSED, { fitsAt: NOW + 70 });
+    assert.deepEqual(waits([short], undefined, { holdUntil: NOW + 70 }), throttle(NOW + 70));
+    assert.equal(waits([short], undefined, { holdUntil: NOW + 69 }), undefined);
+    assert.deepEqual(whyNobody([short, THROTTLED]), { why: 'throttled', recoversAt: NOW + 70 });
   });
 
   it('is nothing where it is the host that has no room, of which nobody knows when', () => {

@@ -32,7 +32,7 @@ describe('a lease, or waiting for one', () => {
     course = new Course(),
   ): ReturnType<typeof nextLease> {
     const patience = new Patience({ holdMs: 0, priorityMs: 0, ...waits });
-    return nextLease(parts, deployment, course, patience, caller.signal);
+    return nextLease(parts, { deployment, tokens: 0 }, course, patience, caller.signal);
   }
 
   function kindOf(got: ReturnType<typeof nextLease>): string {
@@ -136,10 +136,11 @@ describe('a lease, or waiting for one', () => {
       assert.equal(nameOf(await only), 'ptu');
       pass(1000);
       driver.attempt('ptu', throttled(100));
-      const many = [next({ priorityMs: 150 }), next({ priorityMs: 150 })];
-      assert.deepEqual(many.map(kindOf), ['waits', 'waits']);
+      const [one, other] = [next({ priorityMs: 150 }), next({ priorityMs: 150 })];
+      assert.deepEqual([kindOf(one), kindOf(other)], ['waits', 'waits']);
       caller.abort();
-      await Promise.all(many);
+      await one;
+      await other;
     });
 
     it('is waited for so long in all, however often it throttles the request', async () => {
@@ -149,7 +150,7 @@ describe('a lease, or waiting for one', () => {
       const began = driver.clock.now();
       driver.attempt('ptu', throttled(40));
       for (let n = 0; n < 20 && took.at(-1) !== 'paygo'; n += 1) {
-        const waiting = nextLease(parts, GPT, course, patience, caller.signal);
+        const waiting = nextLease(parts, { deployment: GPT, tokens: 0 }, course, patience, caller.signal);
         pass(40);
         const got = await waiting;
         assert.ok(got?.kind === 'lease');
@@ -167,7 +168,7 @@ describe('a lease, or waiting for one', () => {
 });
 
 describe('patience', () => {
-  it('runs from the first waiting for each reason, and is over for a hold that ended in a throttle', () => {
+  it('runs from the first waiting for each reason, and is over when it was throttled eight times after waiting', () => {
     const patience = new Patience({ holdMs: 2000, priorityMs: 150 });
     assert.deepEqual(patience.at(1000), { holdUntil: 3000, spillAt: 1150 });
     patience.begin('priority', 1000);
@@ -175,9 +176,23 @@ describe('patience', () => {
     assert.deepEqual(patience.at(1100), { holdUntil: 3100, spillAt: 1150 });
     patience.begin('throttled', 1100);
     patience.begin('throttled', 1200);
-    assert.deepEqual(patience.at(1300), { holdUntil: 3100, spillAt: 1150 });
-    patience.throttled();
-    assert.deepEqual(patience.at(1400), { spillAt: 1150 });
+    for (let n = 1; n < 8; n += 1) {
+      assert.deepEqual(patience.at(1300), { holdUntil: 3100, spillAt: 1150 });
+      patience.throttled();
+    }
+    assert.deepEqual(patience.at(1400), {});
+  });
+
+  it('counts no throttle before it waited', () => {
+    const patience = new Patience({ holdMs: 2000, priorityMs: 150 });
+    for (let n = 0; n < 20; n += 1) patience.throttled();
+    assert.deepEqual(patience.at(1000), { holdUntil: 3000, spillAt: 1150 });
+  });
+
+  it('has nothing left for a better priority once it is spilled', () => {
+    const patience = new Patience({ holdMs: 2000, priorityMs: 150 });
+    patience.spill();
+    assert.deepEqual(patience.at(1000), { holdUntil: 3000 });
   });
 
   it('is none where there is none', () => {

@@ -133,6 +133,19 @@ describe('log: text', () => {
     assert.match(written('text', serving), / state=closed\n$/);
   });
 
+  it('warns of a limit that the platform has reduced, and tells when it has all again', () => {
+    const change = { backend: backend('openai1'), deployment: 'gpt 5' };
+    const reduction = { limit: 12_000, usual: 30_000 };
+    assert.equal(
+      written('text', { kind: 'limit-changed', change: { ...change, reduction } }),
+      'WARNING Backend openai1/"gpt 5" has 12000 tokens a minute for a while, 30000 as a rule: the platform has reduced them backend=openai1 deployment="gpt 5"\n',
+    );
+    assert.equal(
+      written('text', { kind: 'limit-changed', change: { ...change, reduction: undefined } }),
+      'Backend openai1/"gpt 5" has all of its tokens a minute again backend=openai1 deployment="gpt 5"\n',
+    );
+  });
+
   it('tells whom a request was spilled from, and what Azure spilled itself', () => {
     const spilled = written('text', { ...FINISHED, spilledFrom: 'ptu', spillover: 'ptu-chat to chat: 429' });
     assert.match(spilled, / spilled_from=ptu spillover="ptu-chat to chat: 429" /);

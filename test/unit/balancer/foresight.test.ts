@@ -1,0 +1,291 @@
+// Against the simulator's own limits, which count in each of the ways that Azure might.
+
+import assert from 'node:assert/strict';
+import { Foresight, INDIFFERENT } from '../../../app/src/balancer/foresight.ts';
+import type { Quota } from '../../../app/src/balancer/quota.ts';
+import { Limits } from '../../../simulator/limits/limits.ts';
+import type { DeploymentSpec } from '../../../simulator/options.ts';
+
+const TPM = 60_000;
+const SPEC: DeploymentSpec = { model: 'm', tpm: TPM, rpm: 6000, phaseMs: 17_000, requestSlicesMs: [] };
+
+/** A deployment, and what is foreseen of it; answers come at once. */
+class Scene {
+  now = 0;
+  readonly foresight: Foresight;
+  readonly limits = new Limits(() => this.now);
+  private readonly spec: DeploymentSpec;
+  private seq = 0;
+  readonly refusals: { readonly at: number; readonly retryAfterMs: number }[] = [];
+
+  constructor(spec: DeploymentSpec, foresight = new Foresight()) {
+    this.spec = spec;
+    this.foresight = foresight;
+  }
+
+  /** Asks for so much, counted as `counted`; true when it was taken. */
+  ask(tokens: number, { openTokens = 0, counted = tokens, isSilent = false } = {}): boolean {
+    const { foresight, limits, now } = this;
+    this.seq += 1;
+    foresight.sent(this.seq, { tokens, openTokens }, now);
+    const admission = limits.admit('d', this.spec, { tokens: counted, cachedTokens: 0 });
+    const quota = quotaOf(admission.headers);
+    const isRefused = admission.kind === 'refused';
+    if (!isSilent) foresight.told(this.seq, quota, isRefused);
+    if (!isRefused) return true;
+    const { retryAfterMs } = admission.throttled;
+    this.refusals.push({ at: now, retryAfterMs });
+    this.least = foresight.refused(this.seq, quota, retryAfterMs, now);
+    return false;
+  }
+
+  least: number | undefined;
+
+  /** So many requests, evenly. */
+  run(ms: number, everyMs: number, tokens: number): void {
+    for (const until = this.now + ms; this.now < until; this.now += everyMs) this.ask(tokens);
+  }
+
+  waitFor(tokens: number): number {
+    return this.foresight.fitsAt({ tokens, openTokens: 0 }, this.now) - this.now;
+  }
+}
+
+function quotaOf(headers: readonly string[]): Quota {
+  const number = (name: string): number | undefined => {
+    const at = headers.indexOf(name);
+    return at === -1 ? undefined : Number(headers[at + 1]);
+  };
+  const quota: { -readonly [K in keyof Quota]: Quota[K] } = {};
+  const [limitTokens, remainingTokens] = [number('x-ratelimit-limit-tokens'), number('x-ratelimit-remaining-tokens')];
+  const [limitRequests, remainingRequests] = [
+    number('x-ratelimit-limit-requests'),
+    number('x-ratelimit-remaining-requests'),
+  ];
+  if (limitTokens !== undefined) quota.limitTokens = limitTokens;
+  if (remainingTokens !== undefined) quota.remainingTokens = remainingTokens;
+  if (limitRequests !== undefined) quota.limitRequests = limitRequests;
+  if (remainingRequests !== undefined) quota.remainingRequests = remainingRequests;
+  return quota;
+}
+
+/** Full by the middle of each minute. */
+function fill(scene: Scene, minutes: number): void {
+  for (let minute = 0; minute < minutes; minute += 1) {
+    scene.run(30_000, 250, 600);
+    scene.run(30_000, 1000, 10);
+  }
+}
+
+describe('foresight', () => {
+  it('foresees nothing of a backend that says nothing, or nonsense', () => {
+    const foresight = new Foresight();
+    for (let seq = 1; seq < 50; seq += 1) {
+      foresight.sent(seq, { tokens: 5000, openTokens: 0 }, seq);
+      foresight.told(seq, {}, false);
+    }
+    assert.equal(foresight.fitsAt({ tokens: 1e9, openTokens: 0 }, 60), 60);
+    assert.equal(foresight.rank(60), INDIFFERENT);
+  });
+
+  it('ignores what it hears of requests that it does not know', () => {
+    const foresight = new Foresight();
+    foresight.told(7, { limitTokens: 10, remainingTokens: 0 }, false);
+    assert.equal(foresight.refused(7, { limitTokens: 10, remainingTokens: 5 }, 1000, 0), undefined);
+    assert.equal(foresight.fitsAt({ tokens: 5, openTokens: 0 }, 0), 0);
+  });
+
+  it('takes off what is under way, by its estimate, until an answer says better', () => {
+    const scene = new Scene({ ...SPEC, window: 'fixed' });
+    scene.ask(1000);
+    for (let n = 0; n < 10; n += 1) scene.ask(5000, { counted: 16, isSilent: true });
+    // 59,000 less 50,000; and a window whose end nobody knows names no time.
+    assert.equal(scene.foresight.rank(scene.now), 9000 / TPM);
+    assert.equal(scene.waitFor(9001), 0);
+    scene.ask(16);
+    assert.equal(scene.foresight.rank(scene.now), INDIFFERENT);
+  });
+
+  it('never says that what is larger than the whole quota does not fit: that is for the backend to say', () => {
+    const scene = new Scene({ ...SPEC, window: 'leaky' });
+    scene.run(60_000, 250, 240);
+    assert.equal(scene.waitFor(TPM + 1), 0);
+  });
+
+  it('believes what was said for a minute, and asks again after it', () => {
+    const scene = new Scene({ ...SPEC, window: 'leaky' });
+    fill(scene, 5);
+    while (scene.ask(700)) scene.now += 10;
+    assert.ok(scene.waitFor(20_000) > 10_000);
+    scene.now += 60_000;
+    assert.equal(scene.waitFor(60_000), 0);
+  });
+
+  it('uses the capacity of the settings as the limit until an answer names one', () => {
+    const scene = new Scene({ ...SPEC, window: 'fixed' }, new Foresight(TPM));
+    scene.foresight.sent(1000, { tokens: 10, openTokens: 0 }, 0);
+    scene.foresight.told(1000, { remainingTokens: 600 }, false);
+    assert.equal(scene.foresight.rank(0), 0.01);
+  });
+
+  describe('of a quota that comes back evenly', () => {
+    it('says when there is room again, after it has watched for a while', () => {
+      const scene = new Scene({ ...SPEC, window: 'leaky' });
+      fill(scene, 5);
+      while (scene.ask(700)) scene.now += 10;
+      const wait = scene.waitFor(2000);
+      assert.ok(wait > 500 && wait < 4000, `${wait} ms`);
+      scene.now += wait;
+      assert.equal(scene.ask(2000), true);
+    });
+
+    it('has its emptiest asked first', () => {
+      const scene = new Scene({ ...SPEC, window: 'leaky' });
+      scene.run(60_000, 250, 240);
+      const before = scene.foresight.rank(scene.now);
+      for (let n = 0; n < 160; n += 1) scene.ask(250);
+      assert.ok(scene.foresight.rank(scene.now) > before && before >= INDIFFERENT);
+    });
+  });
+
+  describe('of a window', () => {
+    it('that is fixed names its end when it was so often enough, to some milliseconds', () => {
+      const scene = new Scene({ ...SPEC, window: 'fixed' });
+      fill(scene, 5);
+      const until = scene.now + 20_000;
+      while (scene.now < until && scene.ask(700)) scene.now += 100;
+      const end = Math.ceil((scene.now - 17_000) / 60_000) * 60_000 + 17_000;
+      const wait = scene.waitFor(5000);
+      assert.ok(Math.abs(scene.now + wait - end) <= 100, `${scene.now + wait} instead of ${end}`);
+    });
+
+    it('that is sliding says when what was used a minute ago is back', () => {
+      const scene = new Scene({ ...SPEC, window: 'sliding' });
+      fill(scene, 5);
+      scene.run(15_000, 250, 600);
+      const wait = scene.waitFor(3000);
+      assert.ok(wait > 0 && wait <= 60_000, `${wait} ms`);
+      scene.now += wait;
+      assert.equal(scene.ask(2000), true);
+    });
+
+    it('has its fullest asked first', () => {
+      const scene = new Scene({ ...SPEC, window: 'fixed' });
+      scene.ask(40_000);
+      assert.equal(scene.foresight.rank(scene.now), 20_000 / TPM);
+    });
+  });
+
+  describe('of a refusal', () => {
+    it('says from which size on it counts, when something is left', () => {
+      const scene = new Scene({ ...SPEC, window: 'fixed' });
+      scene.ask(59_000);
+      assert.equal(scene.ask(5000), false);
+      assert.equal(scene.least, 1001);
+      assert.equal(scene.waitFor(1000), 0);
+    });
+
+    it('says nothing of sizes when nothing is left, or nobody says', () => {
+      const scene = new Scene({ ...SPEC, window: 'fixed' });
+      scene.ask(60_000);
+      assert.equal(scene.ask(5000), false);
+      assert.equal(scene.least, undefined);
+      scene.foresight.sent(99, { tokens: 10, openTokens: 0 }, 0);
+      assert.equal(scene.foresight.refused(99, undefined, 1000, 0), undefined);
+    });
+
+    it('says so too when it names no wait', () => {
+      const scene = new Scene({ ...SPEC, window: 'fixed' });
+      scene.ask(59_000);
+      scene.foresight.sent(99, { tokens: 2000, openTokens: 0 }, 0);
+      assert.equal(scene.foresight.refused(99, { remainingTokens: 1000 }, undefined, 0), 1001);
+    });
+
+    it('charges no tokens: what was refused is not used up', () => {
+      const scene = new Scene({ ...SPEC, window: 'fixed' });
+      scene.ask(59_000);
+      for (let n = 0; n < 5; n += 1) scene.ask(5000);
+      assert.equal(scene.foresight.rank(scene.now), 1000 / TPM);
+    });
+
+    it('for too many requests a minute is the end of that window', () => {
+      const scene = new Scene({ ...SPEC, rpm: 60, window: 'fixed' });
+      for (let n = 0; n < 60; n += 1) scene.ask(1);
+      assert.equal(scene.ask(1), false);
+      const [refusal] = scene.refusals;
+      assert.ok(refusal !== undefined && refusal.retryAfterMs > 3000);
+      // Whether it is so is for it to say, until it was so often enough.
+      assert.equal(scene.waitFor(1), 0);
+    });
+  });
+
+  describe('of requests that are counted in slices', () => {
+    const SLICED: DeploymentSpec = { ...SPEC, rpm: 180, window: 'fixed', requestSlicesMs: [1000] };
+
+    it('learns from a refusal how many a slice takes, and when each ends', () => {
+      const scene = new Scene(SLICED);
+      scene.now = 17_200;
+      for (let n = 0; n < 3; n += 1) assert.equal(scene.ask(1), true);
+      assert.equal(scene.waitFor(1), 0);
+      assert.equal(scene.ask(1), false);
+      assert.equal(scene.waitFor(1), 800);
+      scene.now = 18_000;
+      for (let n = 0; n < 3; n += 1) assert.equal(scene.ask(1), true);
+      assert.equal(scene.waitFor(1), 1000);
+    });
+
+    it('learns the longer ones too', () => {
+      const scene = new Scene({ ...SLICED, requestSlicesMs: [10_000] });
+      scene.now = 17_000;
+      for (let n = 0; n < 30; n += 1) {
+        assert.equal(scene.ask(1), true);
+        scene.now += 200;
+      }
+      assert.equal(scene.ask(1), false);
+      assert.equal(scene.waitFor(1), 4000);
+    });
+
+    it('forgets a slice in which more were taken than it takes', () => {
+      const scene = new Scene(SLICED);
+      scene.now = 17_200;
+      for (let n = 0; n < 4; n += 1) scene.ask(1);
+      assert.equal(scene.waitFor(1), 800);
+      scene.foresight.sent(99, { tokens: 1, openTokens: 0 }, scene.now);
+      scene.foresight.told(99, {}, false);
+      assert.equal(scene.waitFor(1), 0);
+    });
+
+    it('knows no slices where nobody says how many requests a minute there may be', () => {
+      const foresight = new Foresight();
+      for (let seq = 1; seq < 9; seq += 1) foresight.sent(seq, { tokens: 1, openTokens: 0 }, 0);
+      assert.equal(foresight.refused(8, { remainingTokens: 5000 }, 700, 0), undefined);
+      assert.equal(foresight.fitsAt({ tokens: 1, openTokens: 0 }, 0), 0);
+    });
+
+    it('takes no refusal for one of a slice that was not full', () => {
+      const scene = new Scene(SLICED);
+      scene.ask(1);
+      scene.foresight.sent(99, { tokens: 1, openTokens: 0 }, 0);
+      scene.foresight.refused(99, { remainingTokens: 5000, remainingRequests: 100 }, 700, 0);
+      assert.equal(scene.waitFor(1), 0);
+    });
+  });
+
+  describe('of answers whose maximum nobody names', () => {
+    it('learns what the backend counts them as, step by step', () => {
+      const scene = new Scene({ ...SPEC, window: 'fixed' });
+      const need = { tokens: 600, openTokens: 500 };
+      assert.equal(scene.foresight.amountOf(need), 600);
+      for (let n = 0; n < 100; n += 1) scene.ask(600, { openTokens: 500, counted: 116 });
+      const counted = scene.foresight.amountOf(need);
+      assert.ok(counted >= 100 && counted < 160, `${counted}`);
+      assert.equal(scene.foresight.amountOf({ tokens: 600, openTokens: 0 }), 600);
+    });
+
+    it('never takes them for more than four times what answers come to', () => {
+      const scene = new Scene({ ...SPEC, tpm: 10_000_000, window: 'fixed' });
+      for (let n = 0; n < 200; n += 1) scene.ask(200, { openTokens: 100, counted: 9000 });
+      assert.equal(scene.foresight.amountOf({ tokens: 200, openTokens: 100 }), 500);
+    });
+  });
+});
