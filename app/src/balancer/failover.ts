@@ -35,6 +35,13 @@ export function decide(outcome: Outcome, creates: boolean): Verdict {
 /** What the pool says when no backend is left to ask. */
 export type NoneReason = 'throttled' | 'failing' | 'unauthorized' | 'not-yet' | 'missing';
 
+/** `isNew`: some backend has never let us in, and it is early days. */
+export interface None {
+  readonly why: NoneReason;
+  readonly recoversAt?: number;
+  readonly isNew?: boolean;
+}
+
 /** What to tell the caller. `verbatim` is an index into the failures. */
 export type Refusal =
   | { readonly kind: 'throttled' | 'not-yet'; readonly recoversAt?: number }
@@ -49,27 +56,26 @@ export interface Failure {
 
 /**
  * Nobody answered: the honest refusal. Any throttled → throttled; else the last 5xx that a backend sent; else the last
- * answer about this operation; else what the network did; else quarantined, else missing. What a backend says of our own
+ * answer about this operation; else what the network did; else quarantined, else missing. Where a role may come into
+ * force yet, what it does not permit is not yet permitted. What a backend says of our own
  * credential is for operators: to the caller it would seem to be about theirs, and it may name our identity.
  */
-export function refuse(
-  failures: readonly Failure[],
-  none: { readonly why: NoneReason; readonly recoversAt?: number },
-  now: number,
-): Refusal {
+export function refuse(failures: readonly Failure[], none: None, now: number): Refusal {
   if (none.why === 'throttled' || failures.some((failure) => failure.outcome.kind === 'throttled')) {
     const recoversAt = none.recoversAt ?? earliestRecovery(failures, now);
     return recoversAt === undefined ? { kind: 'throttled' } : { kind: 'throttled', recoversAt };
   }
-  const { why, recoversAt } = none;
-  if (why === 'not-yet') return recoversAt === undefined ? { kind: why } : { kind: why, recoversAt };
   const failed = failures.findLastIndex(({ outcome, hasAnswer }) => hasAnswer && outcome.kind === 'failed');
   if (failed !== -1) return { kind: 'verbatim', index: failed };
   const refused = failures.findLastIndex(({ outcome, hasAnswer }) => hasAnswer && isAboutOperation(outcome));
-  if (failures[refused]?.outcome.kind === 'unauthorized') return { kind: 'not-permitted' };
+  if (failures[refused]?.outcome.kind === 'unauthorized') {
+    return none.isNew === true ? { kind: 'not-yet' } : { kind: 'not-permitted' };
+  }
   if (refused !== -1) return { kind: 'verbatim', index: refused };
   const cut = failures.findLast(({ outcome }) => outcome.kind === 'failed')?.outcome;
   if (cut?.kind === 'failed') return { kind: refusalFor(cut.cause) };
+  const { why, recoversAt } = none;
+  if (why === 'not-yet' && recoversAt !== undefined) return { kind: why, recoversAt };
   if (why !== 'failing') return { kind: why };
   // A request that names no deployment was told that one is missing: its own affair, and the backend's words.
   const missing = failures.findLastIndex(({ outcome, hasAnswer }) => hasAnswer && outcome.kind === 'missing');

@@ -13,13 +13,13 @@ export interface Part {
   epoch: number;
   inFlight: number;
   failedAt: number;
-  /** It accepted our credential once. */
-  hasLetIn: boolean;
 }
 
 export interface Host extends Part {
   /** Answers of any kind so far. */
   answers: number;
+  /** It accepted our credential once: it answered, or refused for a reason that is not the credential. */
+  hasLetIn: boolean;
   /** Clock ms. */
   askedFirstAt?: number;
   /** By the deployment's name as sent upstream. */
@@ -69,7 +69,7 @@ export function createPoolState(backends: readonly Backend[], maxEntries: number
     let entry = host.entries.get(deployment);
     if (entry === undefined) {
       const { backend } = host;
-      const unknown = { state: CLOSED, inFlight: 0, failedAt: 0, hasLetIn: false, usedAt: 0 };
+      const unknown = { state: CLOSED, inFlight: 0, failedAt: 0, usedAt: 0 };
       entry = { ...unknown, backend, host, deployment, epoch, foresight: new Foresight(backend.capacity) };
       host.entries.set(deployment, entry);
       entryCount += 1;

@@ -13,7 +13,7 @@ import {
   onUnauthorized,
   type BreakerState,
 } from './circuit-breaker.ts';
-import type { NoneReason } from './failover.ts';
+import type { None } from './failover.ts';
 import type { Need, Reduction } from './foresight.ts';
 import { optionOf, type Option } from './option.ts';
 import { reasonOf, type FailedOutcome, type Outcome, type Throttled } from './outcome.ts';
@@ -50,7 +50,7 @@ export interface Lease {
 export type Acquired =
   | { readonly kind: 'lease'; readonly lease: Lease }
   | ({ readonly kind: 'wait' } & Wait)
-  | { readonly kind: 'none'; readonly why: NoneReason; readonly recoversAt?: number };
+  | ({ readonly kind: 'none' } & None);
 
 /** `isRefused`: they are those of a 429. */
 export type Seen =
@@ -122,7 +122,10 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   function leaseOrNone(all: readonly Option[], chosen: Option | undefined, ask: Ask, now: number): Acquired {
-    if (chosen === undefined) return { kind: 'none', ...whyNobody(all) };
+    if (chosen === undefined) {
+      const none = { kind: 'none', ...whyNobody(all) } as const;
+      return all.some(({ entry }) => isNew(entry.host, now)) ? { ...none, isNew: true } : none;
+    }
     const lease = lend(chosen.entry, spilledFrom(all, chosen, ask.throttled, now), now);
     const need = needOf(ask);
     if (need !== undefined) chosen.entry.foresight.sent(lease.id, need, now);
@@ -200,16 +203,18 @@ export function createPool(options: PoolOptions): Pool {
       case 'refused':
         return succeed(loan, lease, now);
       case 'throttled':
+        host.hasLetIn = true;
         recover(host, lease, now);
         return cool(loan, lease, outcome, now);
       case 'missing':
         // A request that names no deployment says nothing about the others that name none.
         if (entry.deployment === '') return succeed(loan, lease, now);
+        host.hasLetIn = true;
         recover(host, lease, now);
         return judge(entry, lease, () => onMissing(now));
       case 'unauthorized':
         // A role that was just given takes effect late, and until then Azure names the operation that it lacks.
-        if (outcome.scope === 'operation' && !isNew(host, now)) return succeed(loan, lease, now);
+        if (outcome.scope === 'operation') return isNew(host, now) ? undefined : succeed(loan, lease, now);
         return judge(host, lease, (state) => onUnauthorized(state, isNew(host, now), now));
       case 'too-long':
       case 'unsupported':
@@ -272,12 +277,12 @@ export function createPool(options: PoolOptions): Pool {
   function succeed(loan: Loan, lease: Lease, now: number): void {
     if (loan.hasSucceeded) return;
     loan.hasSucceeded = true;
+    loan.entry.host.hasLetIn = true;
     recover(loan.entry.host, lease, now);
     recover(loan.entry, lease, now);
   }
 
   function recover(part: Part, lease: Lease, now: number): void {
-    part.hasLetIn = true;
     judge(part, lease, (state) => onSuccess(state, now));
   }
 

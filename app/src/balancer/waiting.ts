@@ -23,8 +23,6 @@ export interface Patience {
   readonly holdUntil?: number;
   /** Until then it would rather wait than go to a worse priority. */
   readonly spillAt?: number;
-  /** Others wait already: it is not its turn, whoever could be asked. */
-  readonly isBehind?: boolean;
   /** It waits in a line: it takes only what is available, not a backend that is failing. */
   readonly isInLine?: boolean;
   /** Who refused or failed it in this pass. */
@@ -51,7 +49,6 @@ export function worthWaiting(
 ): Wait | undefined {
   const until = untilBetter(all, chosen, patience, now);
   if (until !== undefined) return { until, why: 'priority' };
-  if (isOutOfTurn(chosen, patience, now)) return { until: now, why: 'throttled' };
   const back = untilAnybody(all, chosen, patience, now);
   return back === undefined ? undefined : { until: back, why: 'throttled' };
 }
@@ -72,12 +69,6 @@ function untilBetter(
     if (at !== undefined && at <= spillAt && (earliest === undefined || at < earliest)) earliest = at;
   }
   return earliest;
-}
-
-/** Somebody could be asked, but others came before. */
-function isOutOfTurn(chosen: Waited | undefined, { isBehind, holdUntil, spillAt }: Patience, now: number): boolean {
-  if (isBehind !== true || chosen === undefined || throttledUntil(chosen, now) !== undefined) return false;
-  return now < Math.max(holdUntil ?? 0, spillAt ?? 0);
 }
 
 /** When nobody can be asked, or nobody but one whose throttle is just over and who is being asked enough. */

@@ -30,7 +30,7 @@ export interface Attempt {
   readonly body: Buffer;
   /** A connection of its own, so that a reset cannot be a keep-alive connection's end (and is never ambiguous). */
   readonly fresh: boolean;
-  /** A stream has so long, all told, to its first content; absent: only the other limits hold. */
+  /** A stream has so long to its first content, from now; absent: only the other limits hold. */
   readonly firstContentMs?: number;
 }
 
@@ -208,7 +208,7 @@ class Flight {
     settling.signal.addEventListener('abort', this.onAbort);
     const { firstContentMs } = attempt;
     if (firstContentMs !== undefined) {
-      this.contentTimer = setTimeout(() => this.fail('first-token-timeout'), firstContentMs);
+      this.contentTimer = setTimeout(this.onNoContent, firstContentMs);
     }
   }
 
@@ -231,8 +231,7 @@ class Flight {
     proxyRes.on('error', ignore);
     const { rawHeaders, statusCode = 0 } = proxyRes;
     if (statusCode < 200 || statusCode > 599) return this.onNonsense(proxyRes);
-    const header = (name: string): string | undefined => headerOf(rawHeaders, name);
-    const answer = { status: statusCode, rawHeaders, header, body: proxyRes };
+    const answer = { status: statusCode, rawHeaders, header: headerIn(rawHeaders), body: proxyRes };
     this.settle({ kind: 'answer', answer });
   }
 
@@ -260,6 +259,11 @@ class Flight {
   private readonly onConnected = (): void => {
     this.isConnected = true;
     this.deadline(this.options.headerTimeoutMs, 'header-timeout');
+  };
+
+  private readonly onNoContent = (): void => {
+    if (this.isConnected) this.fail('first-token-timeout');
+    else this.fail('connect', 'CONNECT_TIMEOUT');
   };
 
   private readonly onAbort = (): void => {
@@ -297,6 +301,10 @@ class Flight {
     this.proxyReq?.off('close', this.onClose).on('error', ignore);
     this.proxyReq?.socket?.off('connect', this.onConnected).off('secureConnect', this.onConnected);
   }
+}
+
+export function headerIn(rawHeaders: readonly string[]): Answer['header'] {
+  return (name) => headerOf(rawHeaders, name);
 }
 
 /** Looked up where it lies: a handful of look-ups cost less than the object of all headers. */

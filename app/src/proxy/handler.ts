@@ -3,29 +3,27 @@
  * Decisions are the pool's and failover.ts's; this file is their order.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { decide, refuse, type NoneReason } from '../balancer/failover.ts';
+import { decide, refuse, type None } from '../balancer/failover.ts';
 import type { Outcome } from '../balancer/outcome.ts';
-import type { Lease, Seen } from '../balancer/pool.ts';
-import { parseQuota } from '../balancer/quota.ts';
+import type { Lease } from '../balancer/pool.ts';
 import { TokenError } from '../auth/token-source.ts';
 import { Course } from './course.ts';
 import { ABANDONED, createDoor, type Entered } from './door.ts';
 import { FAILED_ON_A_BUG, finishedEvent, howItEnded, tokensGuessed, withUsage, type Ending } from './ending.ts';
-import type { Answer, Failed } from './forward.ts';
+import { headerIn, type Answer, type Failed } from './forward.ts';
 import { pathOf } from './front-door.ts';
 import type { HandlerDeps } from './handler-deps.ts';
-import { spilloverOf, upstreamHeaders, type Credential } from './headers.ts';
-import { answerAsEvent, breakOff } from './in-band.ts';
+import { headersSeen, spilloverOf, upstreamHeaders, type Credential } from './headers.ts';
+import { breakOff, breakOffWith } from './in-band.ts';
 import { nextLease, Patience } from './lease-or-wait.ts';
-import { Opening, isStreamed } from './opening.ts';
-import { peek, type KeptAnswer, type Peeked, type PeekFailed } from './peek.ts';
+import { Opening, isStream, isStreamed } from './opening.ts';
+import { peek, textOf, type KeptAnswer, type Peeked, type PeekFailed } from './peek.ts';
 import { ERROR_CODES, errorEvent, type ProxyError } from './proxy-error.ts';
 import * as refusals from './refusals.ts';
 import { relay, StreamEnd, type Relayed } from './relay.ts';
 import { sendError } from './reply.ts';
-import { isEventStream } from './sse.ts';
 import { untilAborted } from './until-aborted.ts';
-import { createUsageTap } from './usage-tap.ts';
+import { createUsageTap, type UsageTap } from './usage-tap.ts';
 
 export type ProxyHandler = (req: IncomingMessage, res: ServerResponse) => Promise<void>;
 
@@ -154,7 +152,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       }
       const { answer } = forwarded;
       pool.observe(lease, headersSeen(answer), clock());
-      if (answer.status < 400 && isEventStream(answer.header)) call.opening.arm();
+      if (isStream(answer)) call.opening.arm();
       return { peeked: await lookAt(answer, firstContentMs, clock() - began, signal), answer };
     }
   }
@@ -214,15 +212,16 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       ...(peeked.isWhole ? {} : { body }),
       ...(tap === undefined ? {} : { tap }),
     };
-    const isTold = opening.isOpen && (status >= 400 || !isEventStream(header));
-    const outcome = isTold
-      ? tellInBand(call, answer, peeked)
-      : await settlingBugs(lease, relayTo(call, course.headers(backend.name, status), relayed));
+    const told = opening.isOpen && !isStream(answer) ? tellInBand(call, answer, peeked, tap) : undefined;
+    const outcome =
+      told !== undefined
+        ? told.outcome
+        : await settlingBugs(lease, relayTo(call, course.headers(backend.name, status), relayed));
     const usage = tap?.usage();
     end(call, lease, withUsage(outcome, usage));
     const spillover = spilloverOf(header);
     return {
-      ...(isTold ? { ending: 'broken', code: 'answer_not_streamed' } : howItEnded(outcome, signal)),
+      ...(told?.ending ?? howItEnded(outcome, signal)),
       status: opening.isOpen ? 200 : status,
       backend: backend.name,
       trace: course.trace(backend.name, status),
@@ -234,10 +233,18 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   }
 
   /** The caller's stream has begun, and this is none. */
-  function tellInBand({ res }: Call, { status, body }: Answer, { held, isWhole }: Peeked): Outcome {
-    breakOff(res, answerAsEvent(status, isWhole ? Buffer.concat(held) : NOTHING));
+  function tellInBand(
+    { course, res }: Call,
+    { status, body, header }: Answer,
+    { held, isWhole }: Peeked,
+    tap: UsageTap | undefined,
+  ): { readonly outcome: Outcome; readonly ending: Pick<Ending, 'ending' | 'code'> } {
+    const bytes = Buffer.concat(held);
     if (!isWhole) body.destroy();
-    return { kind: status < 400 ? 'served' : 'refused', status };
+    tap?.take(bytes, true);
+    if (status >= 400) course.isAsking = false; // It was refused, and comes to nothing.
+    const outcome: Outcome = { kind: status < 400 ? 'served' : 'refused', status };
+    return { outcome, ending: breakOffWith(res, status, isWhole ? textOf(bytes, header) : '') };
   }
 
   /** A creation of which nobody knows whether it was carried out: the client must not repeat it by itself. */
@@ -246,11 +253,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   }
 
   /** Nobody answered: the honest refusal, with a backend's own words where it had any. */
-  async function refuseCall(
-    call: Call,
-    none: { readonly why: NoneReason; readonly recoversAt?: number },
-    unclear?: Course['failures'],
-  ): Promise<Ending> {
+  async function refuseCall(call: Call, none: None, unclear?: Course['failures']): Promise<Ending> {
     const now = clock();
     const { course } = call;
     pool.conclude(course.failed500(), false, now);
@@ -274,8 +277,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     const { name } = lease.backend;
     opening.close();
     if (opening.isOpen) {
-      breakOff(res, answerAsEvent(status, bytes));
-      return { ending: 'broken', code: 'answer_not_streamed', status: 200, backend: name };
+      return { ...breakOffWith(res, status, textOf(bytes, headerIn(rawHeaders))), status: 200, backend: name };
     }
     const own = [...course.headers(), 'x-balancer-backend', name, ...more];
     const outcome = await relayTo(call, own, { status, rawHeaders, header: () => undefined, held: [bytes] });
@@ -332,14 +334,8 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
 }
 
 const NONE: readonly string[] = [];
-const NOTHING = Buffer.alloc(0);
 const NO_RETRY: readonly string[] = ['x-should-retry', 'false'];
 const CONNECTION_CLOSE: readonly string[] = ['connection', 'close'];
-
-function headersSeen({ status, header }: Answer): Seen {
-  const quota = parseQuota(header);
-  return quota === undefined ? { kind: 'headers' } : { kind: 'headers', quota, isRefused: status === 429 };
-}
 
 function failed(outcome: Outcome): Failed {
   return { kind: 'failed', outcome };

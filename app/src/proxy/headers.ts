@@ -3,6 +3,9 @@
  * To the caller: everything but what belongs to the one connection, and what only we may say.
  */
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Seen } from '../balancer/pool.ts';
+import { parseQuota } from '../balancer/quota.ts';
+import type { Answer } from './forward.ts';
 
 /** Sent upstream as the caller sent them. content-length, host, accept-encoding and the credential are ours. */
 export const UPSTREAM_HEADERS: readonly string[] = [
@@ -77,6 +80,12 @@ export function callerHeaders(rawHeaders: readonly string[], own: readonly strin
   }
   for (const text of own) headers.push(text);
   return headers;
+}
+
+/** What the headers of an answer tell the pool. */
+export function headersSeen({ status, header }: Pick<Answer, 'status' | 'header'>): Seen {
+  const quota = parseQuota(header);
+  return quota === undefined ? { kind: 'headers' } : { kind: 'headers', quota, isRefused: status === 429 };
 }
 
 /**

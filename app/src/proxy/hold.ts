@@ -1,7 +1,8 @@
 /**
  * Where requests wait for a throttled backend: in order of arrival for each deployment, woken one after the other as
- * there is room. Whoever comes while others wait waits behind them. Everybody leaves by their last deadline, with
- * whatever the pool then says.
+ * there is room. What the first cannot have (it is too large, a backend failed it, it waits for a better one) the next
+ * may; whoever comes gets what those in the line leave. Everybody leaves by their last deadline, with whatever the pool
+ * then says.
  */
 import type { Acquired } from '../balancer/pool.ts';
 
@@ -14,16 +15,12 @@ export interface HeldRequest {
   readonly until: number;
   /** Clock ms, in their order: when it would put up with more than before; after the last one it does not wait. */
   readonly deadlines: readonly number[];
-  /** No backend failed it: what it cannot have, nobody behind it can. */
-  readonly isPlain: boolean;
   readonly signal: AbortSignal;
 }
 
 export interface Hold {
-  /** Somebody waits in this line who could take whatever a newcomer could: who comes now is behind them. */
-  hasWaiters(line: string): boolean;
-  /** How many wait in this line. */
-  waiting(line: string): number;
+  /** How many wait in this line, after those for whom there is room now have left it. */
+  serve(line: string): number;
   /** What the pool gave in the end; undefined when the caller left. */
   wait(request: HeldRequest): Promise<Acquired | undefined>;
   /** The pool has changed: is there room? */
@@ -51,9 +48,13 @@ interface Waiter {
 /** Those who wait for one deployment, the first in front. */
 interface Line {
   readonly waiters: Set<Waiter>;
-  plain: number;
+  /** Clock ms: when it is looked at again. */
+  at: number;
   stopTimer: StopTimer;
 }
+
+/** So many who cannot be served are looked at in a line, at a time. */
+const MOST_LOOKED_AT = 64;
 
 function startRealTimer(run: () => void, ms: number): StopTimer {
   const timer = setTimeout(run, ms);
@@ -75,8 +76,8 @@ export function createHold({ clock, startTimer = startRealTimer }: HoldParts): H
   }
 
   function join(request: HeldRequest, resolve: (got: Acquired | undefined) => void): void {
-    const { line: name, until, deadlines, signal, isPlain } = request;
-    const line = lines.get(name) ?? { waiters: new Set(), plain: 0, stopTimer: nothing };
+    const { line: name, until, deadlines, signal } = request;
+    const line = lines.get(name) ?? { waiters: new Set(), at: Number.POSITIVE_INFINITY, stopTimer: nothing };
     lines.set(name, line);
     let stopTimer = nothing;
     const onAbort = (): void => waiter.leave(undefined);
@@ -86,7 +87,6 @@ export function createHold({ clock, startTimer = startRealTimer }: HoldParts): H
         stopTimer();
         signal.removeEventListener('abort', onAbort);
         line.waiters.delete(waiter);
-        if (isPlain) line.plain -= 1;
         size -= 1;
         resolve(got);
         if (line.waiters.size > 0) return arm(line, clock());
@@ -108,16 +108,16 @@ export function createHold({ clock, startTimer = startRealTimer }: HoldParts): H
     }
 
     line.waiters.add(waiter);
-    if (isPlain) line.plain += 1;
     size += 1;
     signal.addEventListener('abort', onAbort);
     awaitDeadline(0);
-    if (line.waiters.size === 1 || !isPlain) arm(line, until);
+    if (until < line.at) arm(line, until);
   }
 
   /** Looks again at that time. */
   function arm(line: Line, at: number): void {
     line.stopTimer();
+    line.at = at;
     line.stopTimer = startTimer(() => serve(line), msUntil(at));
   }
 
@@ -128,20 +128,26 @@ export function createHold({ clock, startTimer = startRealTimer }: HoldParts): H
   /** Everybody for whom there is room now, from the front. */
   function serve(line: Line): void {
     let again = Number.POSITIVE_INFINITY;
+    let waiting = 0;
     for (const { request, leave } of line.waiters) {
       const got = request.acquire();
       if (got.kind !== 'wait') leave(got);
       else {
         again = Math.min(again, got.until);
-        if (request.isPlain) break;
+        waiting += 1;
+        if (waiting >= MOST_LOOKED_AT) break;
       }
     }
-    if (line.waiters.size > 0) arm(line, again);
+    if (waiting > 0) arm(line, again);
   }
 
   return {
-    hasWaiters: (line) => (lines.get(line)?.plain ?? 0) > 0,
-    waiting: (line) => lines.get(line)?.waiters.size ?? 0,
+    serve(name) {
+      const line = lines.get(name);
+      if (line === undefined) return 0;
+      serve(line);
+      return line.waiters.size;
+    },
     wait,
     wake() {
       if (size === 0) return;

@@ -1,6 +1,7 @@
 /** Permission for the next attempt: at once, after waiting for a throttled backend, or not at all. */
 import { isCrowded, isForgotten, onWaitedInVain, type Crowding } from '../balancer/crowding.ts';
 import type { Acquired, Ask, Pool } from '../balancer/pool.ts';
+import type { Wait } from '../balancer/waiting.ts';
 import type { Course } from './course.ts';
 import type { Hold } from './hold.ts';
 
@@ -41,7 +42,7 @@ export interface LongestWaits {
 }
 
 /**
- * What is left of it. Each begins to run when the request first waits for its reason, once for all its waiting. Who was
+ * What is left of it. Both times begin to run when the request first waits, once for all its waiting. Who was
  * throttled again and again after waiting waits no more, however much is left: somebody names waits that are not true.
  */
 export class Patience {
@@ -68,10 +69,10 @@ export class Patience {
     };
   }
 
-  /** It waits now. */
-  begin(why: 'throttled' | 'priority', now: number): void {
-    if (why === 'throttled') this.holdUntil ??= now + this.longest.holdMs;
-    else this.spillAt ??= now + this.longest.priorityMs;
+  /** It waits now, for whatever. */
+  begin(now: number): void {
+    this.holdUntil ??= now + this.longest.holdMs;
+    this.spillAt ??= now + this.longest.priorityMs;
   }
 
   /** It does not wait for a better priority any more. */
@@ -81,7 +82,7 @@ export class Patience {
 
   /** Somebody who was asked throttled it. */
   throttled(): void {
-    if (this.holdUntil !== undefined || this.spillAt !== undefined) this.inVain += 1;
+    if (this.holdUntil !== undefined) this.inVain += 1;
   }
 }
 
@@ -100,12 +101,13 @@ export function nextLease(
   const now = clock();
   const { tried, throttled, worseThan } = course;
   const line = lineOf(asking.deployment);
-  const isBehind = hold.hasWaiters(line);
-  if (isBehind && crowds.isCrowded(line, now)) patience.spill();
-  const got = pool.acquire({ ...asking, tried, throttled, worseThan, isBehind, ...patience.at(now) }, now);
+  // First those who came before.
+  const waiting = hold.serve(line);
+  if (waiting > 0 && crowds.isCrowded(line, now)) patience.spill();
+  const got = pool.acquire({ ...asking, tried, throttled, worseThan, ...patience.at(now) }, now);
   if (got.kind !== 'wait') return got;
-  patience.begin(got.why, now);
-  return waitInLine(deps, asking, course, { until: got.until, ...patience.at(now) }, signal);
+  patience.begin(now);
+  return waitInLine(deps, asking, course, { ...got, ...patience.at(now) }, signal);
 }
 
 /** What there is in its turn, or at the end of its time. */
@@ -113,7 +115,7 @@ async function waitInLine(
   { pool, hold, clock, lineOf, crowds }: NextLease,
   asking: Asking,
   course: Course,
-  times: { readonly until: number; readonly holdUntil?: number; readonly spillAt?: number },
+  times: Wait & { readonly holdUntil?: number; readonly spillAt?: number },
   signal: AbortSignal,
 ): Promise<Acquired | undefined> {
   const began = clock();
@@ -127,12 +129,11 @@ async function waitInLine(
     acquire: () => pool.acquire(ask, clock()),
     until,
     deadlines: [spillAt, holdUntil].filter((at) => at > began).toSorted((a, b) => a - b),
-    isPlain: tried.size === 0,
     signal,
   });
   const now = clock();
   course.held(now - began);
   const isSpilled = got?.kind === 'lease' && got.lease.spilledFrom !== undefined;
-  if (isSpilled && spillAt > began) crowds.waitedInVain(line, now);
+  if (isSpilled && times.why === 'priority') crowds.waitedInVain(line, now);
   return got;
 }

@@ -4,8 +4,9 @@
  * backend: failover goes on until the first content, and what would have been an error's status is an event then.
  */
 import type { ServerResponse } from 'node:http';
+import type { Answer } from './forward.ts';
 import type { Asked } from './front-door.ts';
-import { KEEP_ALIVE } from './sse.ts';
+import { isEventStream, KEEP_ALIVE } from './sse.ts';
 
 const STREAM_HEADERS: readonly string[] = [
   'content-type',
@@ -19,6 +20,11 @@ const STREAMED: ReadonlySet<string> = new Set(['chat/completions', 'completions'
 
 export function isStreamed({ stream, operation }: Asked): boolean {
   return stream && STREAMED.has(operation);
+}
+
+/** It gives the content that was asked for, in events. */
+export function isStream({ status, header }: Pick<Answer, 'status' | 'header'>): boolean {
+  return status >= 200 && status < 300 && isEventStream(header);
 }
 
 export class Opening {

@@ -120,7 +120,7 @@ async function peekError(
 }
 
 /** Some compress whatever was asked for; the caller gets the bytes as they are, but what they say counts. */
-function textOf(bytes: Buffer, header: Answer['header']): string {
+export function textOf(bytes: Buffer, header: Answer['header']): string {
   const decode = DECODERS.get(header('content-encoding')?.toLowerCase() ?? '');
   if (decode === undefined) return bytes.toString('utf8');
   try {
@@ -171,13 +171,18 @@ function readAhead(
     const held: Buffer[] = [];
     let size = 0;
     // Most answers come in one piece with the headers: then there is nothing to wait for.
-    const timer = body.complete ? undefined : setTimeout(() => finish('silent'), Math.min(plan.totalMs, plan.idleMs));
+    const total = timerFor(plan.totalMs);
+    const idle = timerFor(plan.idleMs);
+
+    function timerFor(ms: number): NodeJS.Timeout | undefined {
+      return body.complete || ms === Number.POSITIVE_INFINITY ? undefined : setTimeout(() => finish('silent'), ms);
+    }
 
     function onData(chunk: Buffer): void {
       held.push(chunk);
       size += chunk.length;
       if (plan.isEnough?.(chunk) === true || size > plan.holdBytes) return finish('held');
-      if (plan.totalMs === Number.POSITIVE_INFINITY) timer?.refresh();
+      idle?.refresh();
     }
 
     function onEnd(): void {
@@ -193,7 +198,8 @@ function readAhead(
     }
 
     function finish(ended: Ended): void {
-      clearTimeout(timer);
+      clearTimeout(total);
+      clearTimeout(idle);
       signal.removeEventListener('abort', onAbort);
       body.off('data', onData).off('end', onEnd).off('close', onClose);
       if (ended === 'held' || ended === 'silent') body.pause();

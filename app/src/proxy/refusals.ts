@@ -100,6 +100,8 @@ export const INTERNAL: ProxyError = {
 
 /** Recoveries further off than this are not worth a client's waiting: SDKs ignore them and come back too early. */
 const WORTH_WAITING_MS = 60_000;
+/** A role comes into force when it does. */
+const UNKNOWN_ROLE_MS = 5000;
 /** When no backend said when it recovers. */
 const UNKNOWN_RECOVERY_MS = 1000;
 
@@ -134,9 +136,9 @@ export function refusalError(
       return {
         code: 'backend_auth_pending',
         message:
-          'No backend accepts the identity of the balancer yet. After a deployment its role takes some minutes to take ' +
+          'No backend lets the identity of the balancer do this yet. After a deployment its role takes some minutes to take ' +
           'effect; if it lasts, its operator must check that it has the role Cognitive Services OpenAI User.',
-        headers: spreadWait((refusal.recoversAt ?? now) - now, random).headers,
+        headers: spreadWait((refusal.recoversAt ?? now + UNKNOWN_ROLE_MS) - now, random).headers,
       };
     case 'not-permitted':
       return {
@@ -157,7 +159,9 @@ export function refusalError(
     case 'timeout':
       return {
         code: 'backends_timed_out',
-        message: 'No backend answered in time (HTTP_TIMEOUT_SECONDS). Try again, or ask for less at once.',
+        message:
+          'No backend answered in time (HTTP_TIMEOUT_SECONDS; for streams also FIRST_TOKEN_TIMEOUT_SECONDS). Try again, or ' +
+          'ask for less at once.',
       };
     case 'unreachable':
       return {

@@ -72,7 +72,9 @@ export function relay(
   if (length !== undefined && !isEvents) headers.push('content-length', length);
   if (!isBegun) res.writeHead(status, headers);
   return new Promise((resolve) => {
-    new RelayedStream({ status, body, tap, isEvents, res, limits, signal, now, resolve }).start(held);
+    new RelayedStream({ status, body, tap, isEvents, res, limits, signal, now, resolve }).start(
+      isBegun ? withoutMark(held) : held,
+    );
   });
 }
 
@@ -89,6 +91,14 @@ function relayWhole(relayed: Relayed, headers: string[], res: ServerResponse, si
   res.end(bytes);
   return Promise.resolve({ kind: status < 400 ? 'served' : 'refused', status });
 }
+
+/** A byte order mark belongs to the beginning of a stream, and keep-alives went before. */
+function withoutMark(held: readonly Buffer[]): readonly Buffer[] {
+  const [first, ...rest] = held;
+  return first?.subarray(0, 3).equals(MARK) === true ? [first.subarray(3), ...rest] : held;
+}
+
+const MARK = Buffer.from('\uFEFF');
 
 /** HEAD and 304 may say the length of a body that they do not carry. */
 function hasBody(res: ServerResponse, status: number): boolean {

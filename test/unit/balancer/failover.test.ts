@@ -138,13 +138,23 @@ describe('failover: refuse, when none was throttled', () => {
     }
   });
 
-  it('says that the credential may be accepted soon, with the time of the next try, whatever else failed', () => {
-    const failures = [withAnswer(UNAVAILABLE), withAnswer(FORBIDDEN)];
-    assert.deepEqual(refusalOf(failures, 'not-yet', NOW + 5000), { kind: 'not-yet', recoversAt: NOW + 5000 });
-    assert.deepEqual(refuse(failures, { why: 'not-yet' }, NOW), { kind: 'not-yet' });
+  it('says that the credential may be accepted soon, with the time of the next try, when that is all there is', () => {
+    const notYet = { why: 'not-yet', recoversAt: NOW + 5000 } as const;
+    assert.deepEqual(refuse([withAnswer(UNAUTHORIZED)], notYet, NOW), { kind: 'not-yet', recoversAt: NOW + 5000 });
     // The pool says more than is asked for.
-    const none = { kind: 'none', why: 'not-yet', recoversAt: NOW + 5000 } as const;
-    assert.deepEqual(refuse([], none, NOW), { kind: 'not-yet', recoversAt: NOW + 5000 });
+    assert.deepEqual(refuse([], { ...notYet, kind: 'none' } as typeof notYet, NOW), {
+      kind: 'not-yet',
+      recoversAt: NOW + 5000,
+    });
+    assert.deepEqual(refuse([withAnswer(UNAVAILABLE)], notYet, NOW), { kind: 'verbatim', index: 0 });
+    assert.deepEqual(refuse([withAnswer(UNSUPPORTED)], notYet, NOW), { kind: 'verbatim', index: 0 });
+    assert.deepEqual(refuse([], { why: 'not-yet' }, NOW), { kind: 'not-yet' });
+  });
+
+  it('takes what a role does not permit for not yet permitted while a backend is new', () => {
+    const failures = [withAnswer(FORBIDDEN)];
+    assert.deepEqual(refuse(failures, { why: 'failing', isNew: true }, NOW), { kind: 'not-yet' });
+    assert.deepEqual(refuse(failures, { why: 'failing', isNew: false }, NOW), { kind: 'not-permitted' });
   });
 
   it('passes a refusal of a prompt that was too long on, from whoever said it last', () => {

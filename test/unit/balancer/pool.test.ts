@@ -462,9 +462,9 @@ describe('pool: our own credential', () => {
     const began = driver.clock.now();
     for (let tries = 0; driver.clock.now() < began + 15 * 60_000; tries += 1) {
       assert.ok(tries < 181);
-      driver.attempt('a', tries % 2 === 0 ? UNAUTHORIZED : FORBIDDEN);
+      driver.attempt('a', UNAUTHORIZED);
       const at = driver.clock.now();
-      assert.deepEqual(driver.acquire(), { kind: 'none', why: 'not-yet', recoversAt: at + 5000 });
+      assert.deepEqual(driver.acquire(), { kind: 'none', why: 'not-yet', recoversAt: at + 5000, isNew: true });
       driver.clock.advance(5000);
     }
     driver.attempt('a', UNAUTHORIZED);
@@ -474,7 +474,7 @@ describe('pool: our own credential', () => {
   });
 
   it('quarantines one that let us in once for a minute, and for no operation alone', () => {
-    for (const accepted of [SERVED, throttled(1), MISSING, UNAVAILABLE]) {
+    for (const accepted of [SERVED, throttled(1), MISSING]) {
       const driver = startPool([byIdentity('a')]);
       driver.attempt('a', accepted);
       driver.attempt('a', FORBIDDEN, 'other');
@@ -482,6 +482,22 @@ describe('pool: our own credential', () => {
       driver.attempt('a', UNAUTHORIZED, 'other');
       assert.deepEqual(driver.acquire([], 'other'), { kind: 'none', why: 'unauthorized' });
     }
+  });
+
+  it('takes no failure of one that is new for a proof that it lets us in', () => {
+    const driver = startPool([byIdentity('a')]);
+    driver.attempt('a', UNAVAILABLE);
+    driver.clock.advance(1000);
+    driver.attempt('a', UNAUTHORIZED);
+    const { state } = driver.host('a');
+    assert.ok(state.kind === 'quarantined' && state.isNew);
+  });
+
+  it('keeps nobody from one that is new for an operation that it does not permit', () => {
+    const driver = startPool([byIdentity('a')]);
+    driver.attempt('a', FORBIDDEN, 'files');
+    assert.equal(driver.lease().backend.name, 'a');
+    assert.deepEqual(driver.acquire(['a']), { kind: 'none', why: 'failing', isNew: true });
   });
 
   it('waits for no role where it is asked with a key', () => {

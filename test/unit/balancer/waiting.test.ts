@@ -80,23 +80,9 @@ describe('worth waiting', () => {
     assert.equal(waits([THROTTLED, free], free, IN_LINE), undefined);
   });
 
-  it('is now for one that comes behind others, though somebody is free; not when its time is over', () => {
-    const free = option('b', 'available');
-    assert.deepEqual(waits([free], free, { isBehind: true, holdUntil: NOW + 1 }), throttle(NOW));
-    assert.deepEqual(waits([free], free, { isBehind: true, spillAt: NOW + 1 }), throttle(NOW));
-    assert.equal(waits([free], free, { isBehind: true, holdUntil: NOW, spillAt: NOW }), undefined);
-    assert.equal(waits([free], free, { isBehind: true }), undefined);
-  });
-
-  it('is nothing for one behind others who would be sent away before anybody is back', () => {
-    const far = option('b', 'cooldown', cooldown(NOW + 900));
-    assert.equal(waits([far], undefined, { isBehind: true, holdUntil: NOW + 500 }), undefined);
-  });
-
   it('is the room of a backend that is just back, for whoever would wait; at the end of its time it goes anyway', () => {
     const chosen = option('a', 'reserve', returning(NOW));
     assert.deepEqual(waits([chosen], chosen, { holdUntil: NOW + 40 }, NOW + 1), throttle(NOW + 40));
-    assert.deepEqual(waits([chosen], chosen, { holdUntil: NOW + 40, isBehind: true }, NOW + 1), throttle(NOW + 40));
     assert.deepEqual(waits([chosen], chosen, { holdUntil: NOW + 39 }, NOW + 1), throttle(NOW + 39));
     assert.equal(waits([chosen], chosen, {}, NOW + 1), undefined);
   });

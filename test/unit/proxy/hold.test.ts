@@ -46,7 +46,6 @@ class House {
         },
         until,
         deadlines: spillAfterMs > 0 ? [spillAt, deadline] : [deadline],
-        isPlain: failedBy.length === 0,
         signal: caller.signal,
       })
       .then((got) => this.got.push([name, got]));
@@ -89,14 +88,14 @@ describe('hold', () => {
     const house = new House(timers);
     house.driver.attempt('a', throttled(700));
     house.come('first', 2000, house.driver.clock.now() + 700);
-    assert.equal(house.hold.hasWaiters(GPT), true);
+    assert.equal(house.hold.serve(GPT), 1);
     house.pass(699);
     await house.turn();
     assert.deepEqual(house.names(), []);
     house.pass(1);
     await house.turn();
     assert.equal(house.lease('first').probe, true);
-    assert.deepEqual([house.hold.size, house.hold.hasWaiters(GPT), timers.pending], [0, false, 0]);
+    assert.deepEqual([house.hold.size, house.hold.serve(GPT), timers.pending], [0, 0, 0]);
   });
 
   it('lets one go to see whether it is back, the others as it takes them, in the order they came', async () => {
@@ -177,14 +176,12 @@ describe('hold', () => {
     assert.equal(house.lease('1').backend.name, 'a');
   });
 
-  it('serves who can be served behind one that a backend failed, and holds back newcomers for plain ones only', async () => {
+  it('serves who can be served behind one that cannot', async () => {
     const house = new House(timers, ['a', 'b']);
     house.driver.attempt('a', throttled(700));
     house.come('failed by b', 2000, house.driver.clock.now() + 700, { failedBy: ['b'] });
-    assert.equal(house.hold.hasWaiters(GPT), false);
     house.come('plain', 2000);
-    assert.equal(house.hold.hasWaiters(GPT), true);
-    house.hold.wake();
+    assert.equal(house.hold.serve(GPT), 1);
     await house.turn();
     assert.deepEqual(house.names(), ['plain']);
     assert.equal(house.lease('plain').backend.name, 'b');
@@ -193,20 +190,34 @@ describe('hold', () => {
     assert.equal(house.lease('failed by b').backend.name, 'a');
   });
 
-  it('looks for nobody behind a plain one that cannot be served', () => {
+  it('looks at sixty-four who cannot be served, and no more', async () => {
     const house = new House(timers);
-    house.driver.attempt('a', throttled(700));
-    let asked = 0;
-    const acquire = (): Acquired => {
-      asked += 1;
-      return { kind: 'wait', until: house.driver.clock.now() + 700, why: 'throttled' };
-    };
+    const asked: number[] = [];
     const signal = new AbortController().signal;
-    for (let n = 0; n < 3; n += 1) {
-      void house.hold.wait({ line: GPT, acquire, until: 0, deadlines: [2_000_000], isPlain: true, signal });
+    for (let n = 0; n < 100; n += 1) {
+      const acquire = (): Acquired => {
+        asked.push(n);
+        return n === 50 ? { kind: 'none', why: 'missing' } : { kind: 'wait', until: 2_000_000, why: 'throttled' };
+      };
+      void house.hold.wait({ line: GPT, acquire, until: 2_000_000, deadlines: [3_000_000], signal });
     }
-    house.hold.wake();
-    assert.equal(asked, 1);
+    assert.equal(house.hold.serve(GPT), 99);
+    assert.deepEqual(
+      asked,
+      Array.from({ length: 65 }, (_, n) => n),
+    );
+    await house.turn();
+  });
+
+  it('is looked at when the first of all could be served, whoever came last', async () => {
+    const house = new House(timers, ['a', 'b']);
+    house.driver.attempt('a', throttled(40));
+    house.driver.attempt('b', throttled(900));
+    house.come('first', 2000, house.driver.clock.now() + 40, { failedBy: ['b'] });
+    house.come('second', 2000, house.driver.clock.now() + 250, { failedBy: ['a'] });
+    house.pass(40);
+    await house.turn();
+    assert.deepEqual(house.names(), ['first']);
   });
 
   it('goes to the worse priority when its time for the better is over, and waits on when that is throttled', async () => {
@@ -258,7 +269,7 @@ describe('hold', () => {
     const house = new House(timers);
     const gone = AbortSignal.abort();
     const acquire = (): Acquired => assert.fail('asked for nobody');
-    const request = { line: GPT, acquire, until: 0, deadlines: [1000], isPlain: true, signal: gone };
+    const request = { line: GPT, acquire, until: 0, deadlines: [1000], signal: gone };
     assert.equal(await house.hold.wait(request), undefined);
     assert.deepEqual([house.hold.size, timers.pending], [0, 0]);
   });
@@ -302,7 +313,7 @@ describe('hold', () => {
         house.pass(500);
         await collect();
         assert.equal(house.got.length, came);
-        assert.deepEqual([house.hold.size, house.hold.hasWaiters(GPT), timers.pending], [0, false, 0]);
+        assert.deepEqual([house.hold.size, house.hold.serve(GPT), timers.pending], [0, 0, 0]);
         for (const [name, ms] of house.longest) assert.ok(ms <= 401, `${name} waited ${ms} ms`);
         for (const lease of open) house.driver.settle(lease, SERVED);
         assert.equal(house.driver.host('a').inFlight + house.driver.host('b').inFlight, 0);
