@@ -34,6 +34,7 @@ function defaults(): ReadonlyMap<string, string> {
     SSE_KEEPALIVE_SECONDS: config.sseKeepAliveMs / 1000,
     MAX_HOLD_SECONDS: config.maxHoldMs / 1000,
     PRIORITY_WAIT_MS: config.priorityWaitMs,
+    AFFINITY: config.affinity,
     FIRST_TOKEN_TIMEOUT_SECONDS: config.firstTokenMs,
     SPILL_LONG_PROMPTS: config.spillsLongPrompts,
     MAX_BODY_BYTES: config.maxBodyBytes,

@@ -231,6 +231,7 @@ function limitsOf(config: Config): HandlerLimits {
     priorityWaitMs: config.priorityWaitMs,
     ...(config.firstTokenMs === undefined ? {} : { firstTokenMs: config.firstTokenMs }),
     spillsLongPrompts: config.spillsLongPrompts,
+    affinity: config.affinity,
   };
 }
 

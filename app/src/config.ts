@@ -43,6 +43,8 @@ export interface Config {
   /** Absent: a stream may take its time. */
   readonly firstTokenMs?: number;
   readonly spillsLongPrompts: boolean;
+  /** By what requests prefer one backend. */
+  readonly affinity: 'off' | 'prefix' | 'user';
   readonly maxBodyBytes: number;
   readonly maxBufferedBytes: number;
   readonly maxConcurrentRequests: number;
@@ -73,7 +75,7 @@ export class ConfigError extends Error {
 }
 
 /** Documented settings whose mechanism is not built yet: naming one is an error, never silently accepted. */
-export const NOT_YET_SETTINGS = ['APPLICATIONINSIGHTS_CONNECTION_STRING', 'AFFINITY'] as const;
+export const NOT_YET_SETTINGS = ['APPLICATIONINSIGHTS_CONNECTION_STRING'] as const;
 
 /**
  * Reads and checks the settings.
@@ -114,6 +116,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     priorityWaitMs: value.PRIORITY_WAIT_MS,
     ...(value.FIRST_TOKEN_TIMEOUT_SECONDS === undefined ? {} : { firstTokenMs: value.FIRST_TOKEN_TIMEOUT_SECONDS }),
     spillsLongPrompts: value.SPILL_LONG_PROMPTS,
+    affinity: value.AFFINITY,
     maxBodyBytes: value.MAX_BODY_BYTES,
     maxBufferedBytes: value.MAX_BUFFERED_BYTES,
     maxConcurrentRequests: value.MAX_CONCURRENT_REQUESTS,

@@ -49,6 +49,7 @@ describe('config: defaults', () => {
       maxHoldMs: 2000,
       priorityWaitMs: 150,
       spillsLongPrompts: false,
+      affinity: 'off',
       drainMs: 25_000,
       clientKeys: [],
       operatorKeys: [],

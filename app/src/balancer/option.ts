@@ -1,4 +1,5 @@
 /** A backend that serves the deployment that is asked for, as it stands now for this request. */
+import { affinityOf } from './affinity.ts';
 import type { Backend } from './backend.ts';
 import { isRest, standing, type Standing } from './circuit-breaker.ts';
 import { INDIFFERENT, type Need } from './foresight.ts';
@@ -17,12 +18,14 @@ export interface Option {
   readonly restsUntil: number;
   /** Clock ms: when its quota is enough for this request; in the past when it is. */
   readonly fitsAt: number;
+  /** How much it has of the request's key. */
+  readonly affinity: number;
   /** Its place among those whose quota is enough: the lower first. */
   readonly rank: number;
 }
 
 /** @param need undefined for a request that spends no tokens */
-export function optionOf(entry: Entry, need: Need | undefined, now: number): Option {
+export function optionOf(entry: Entry, need: Need | undefined, key: string | undefined, now: number): Option {
   const { host, backend, state, inFlight, foresight } = entry;
   const itself = standingFor(entry, need, now);
   const allowed = stricter(standing(host.state, host.inFlight, now), itself);
@@ -36,6 +39,7 @@ export function optionOf(entry: Entry, need: Need | undefined, now: number): Opt
     failedAt: Math.max(host.failedAt, entry.failedAt),
     restsUntil: isRest(state) ? state.until : 0,
     fitsAt,
+    affinity: key === undefined ? 0 : affinityOf(key, backend),
     rank: need === undefined ? INDIFFERENT : foresight.rank(now),
   };
 }

@@ -29,6 +29,7 @@ export interface Ask extends Patience {
   readonly tokens: number;
   /** Of these, a guess at the answer, where the request names no maximum. */
   readonly openTokens?: number;
+  /** Requests with the same key share a prompt's beginning: they prefer one backend. */
   readonly affinityKey?: string;
   /** Only backends of a worse priority than this one: the better ones cannot serve it. */
   readonly worseThan?: number;
@@ -133,13 +134,13 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   function optionsFor(ask: Ask, now: number): readonly Option[] {
-    const { deployment: asked, worseThan = -1 } = ask;
+    const { deployment: asked, worseThan = -1, affinityKey } = ask;
     const need = needOf(ask);
     const found: Option[] = [];
     for (const host of hosts) {
       if (host.backend.priority <= worseThan) continue;
       const deployment = upstreamDeployment(host.backend, aliases, asked);
-      if (deployment !== undefined) found.push(optionOf(entryOf(host, deployment, epoch), need, now));
+      if (deployment !== undefined) found.push(optionOf(entryOf(host, deployment, epoch), need, affinityKey, now));
     }
     return found;
   }

@@ -1,6 +1,6 @@
 /**
- * Which candidate to ask: available before reserve before open, then priority, then what is left of the quota where it
- * is getting short, then load, ties by weighted chance.
+ * Which candidate to ask: available before reserve before open, then priority, then who has the request's key, then what
+ * is left of the quota where it is getting short, then load, ties by weighted chance.
  */
 import type { Backend } from './backend.ts';
 import type { Standing } from './circuit-breaker.ts';
@@ -11,6 +11,8 @@ export interface Candidate {
   readonly standing: Standing;
   /** Requests in flight there for this deployment. */
   readonly inFlight: number;
+  /** How much it has of the request's key; 0 for one without. See affinity.ts. */
+  readonly affinity: number;
   /** Among those whose quota is enough, by what is left of it: the lower first. See foresight.ts. */
   readonly rank: number;
   /** Clock ms of its last failure; orders the open ones. */
@@ -47,6 +49,7 @@ function compare(a: Candidate, b: Candidate): number {
   // Among the open ones the least recently failed is the likeliest to be back, whatever its priority.
   if (a.standing === 'open' && a.failedAt !== b.failedAt) return a.failedAt - b.failedAt;
   if (a.backend.priority !== b.backend.priority) return a.backend.priority - b.backend.priority;
+  if (a.affinity !== b.affinity) return b.affinity - a.affinity;
   if (a.rank !== b.rank) return a.rank - b.rank;
   return a.inFlight / a.backend.weight - b.inFlight / b.backend.weight;
 }

@@ -6,6 +6,7 @@
  *   /openai/{operation}?api-version=…                            AzureOpenAI clients   → the same
  *   /openai/v1/{operation}, /v1/{operation}, /{operation}        OpenAI clients        → /openai/v1/{operation}
  */
+import { AFFINITY_MEMBERS, affinityKeyOf, type Affinity } from './affinity-key.ts';
 import { findMembers, isTrue, splice, textOf, type MemberRange } from './json-members.ts';
 import { boundaryOf, findFields } from './multipart.ts';
 import { withoutCredentials } from './query.ts';
@@ -38,6 +39,8 @@ export interface Asked {
   readonly upstreamBody: (deployment: string) => Buffer;
   /** What it says of its cost; undefined when it costs no tokens. Read while the body is held, and kept. */
   readonly cost: () => Cost | undefined;
+  /** What its prompt shares with others; undefined when nothing. Read while the body is held. */
+  readonly affinityKey: (affinity: Affinity) => string | undefined;
   /** It spends tokens, and its answer may tell how many. What was stored tells so too, but has been counted when it was made. */
   readonly isCounted: boolean;
 }
@@ -119,7 +122,14 @@ const BARE: ReadonlySet<string> = new Set(BARE_OPERATIONS);
 const MAXIMA = ['max_completion_tokens', 'max_output_tokens', 'max_tokens'];
 /** How many completions are made. */
 const COUNTS = ['n', 'best_of'];
-const MEMBERS: ReadonlySet<string> = new Set(['model', 'stream', 'background', ...MAXIMA, ...COUNTS]);
+const MEMBERS: ReadonlySet<string> = new Set([
+  'model',
+  'stream',
+  'background',
+  ...MAXIMA,
+  ...COUNTS,
+  ...AFFINITY_MEMBERS,
+]);
 
 /** Reads a request target: a path, or an absolute URL whose authority is of no interest. */
 export function route(target: string): Routed {
@@ -176,6 +186,7 @@ export function understand(found: Route, method: string, contentType: string, bo
     upstreamPath: found.upstreamPath,
     upstreamBody,
     isCounted: isCounted(method, found.operation),
+    affinityKey: (affinity) => read.members && affinityKeyOf(affinity, read.members, body.bytes),
     cost() {
       if (body.bytes.length > 0 && isCounted(method, found.operation))
         cost ??= costOf(found.operation, read, body.bytes);
@@ -256,6 +267,7 @@ interface ReadBody {
   readonly stream: boolean;
   readonly background: boolean;
   readonly cost: (body: Buffer) => Cost;
+  readonly members?: Members;
 }
 
 /** What is uploaded is not text, and what it costs is known when it has been counted. */
@@ -290,7 +302,7 @@ function readJson(body: Buffer): ReadBody {
   const model = last === undefined ? undefined : textOf(body, last);
   const stream = isTrue(body, members.get('stream')?.at(-1));
   const background = isTrue(body, members.get('background')?.at(-1));
-  const read = { stream, background, write: JSON.stringify, cost: costFrom(members) };
+  const read = { stream, background, write: JSON.stringify, cost: costFrom(members), members };
   return model === undefined ? read : { ...read, model, models };
 }
 

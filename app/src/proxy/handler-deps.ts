@@ -5,6 +5,7 @@ import type { ClientLimiter } from '../auth/client-limits.ts';
 import type { Pool } from '../balancer/pool.ts';
 import type { Observe } from '../telemetry/events.ts';
 import type { Admission } from './admission.ts';
+import type { Affinity } from './affinity-key.ts';
 import type { Connections } from './connections.ts';
 import type { Forward, Target } from './forward.ts';
 import type { Hold } from './hold.ts';
@@ -55,4 +56,5 @@ export interface HandlerLimits {
   readonly firstTokenMs?: number;
   /** A prompt that is too long for a backend is asked of those of a worse priority. */
   readonly spillsLongPrompts: boolean;
+  readonly affinity: Affinity;
 }

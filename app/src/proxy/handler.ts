@@ -97,7 +97,8 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     });
     const { deployment } = asked;
     const need = deps.estimator.need(call.client, deployment, asked.isCounted ? asked.cost() : undefined);
-    const asking = { deployment, ...need };
+    const affinityKey = asked.isCounted ? asked.affinityKey(limits.affinity) : undefined;
+    const asking = { deployment, ...need, ...(affinityKey === undefined ? {} : { affinityKey }) };
     if (isStreamed(asked)) opening.arm();
     for (;;) {
       const found = nextLease(deps, asking, course, patience, signal);

@@ -1002,6 +1002,31 @@ describe('pool: what is left of a quota', () => {
   });
 });
 
+describe('pool: requests that share a key', () => {
+  it('prefer one backend while it has room, and the same again after it had none', () => {
+    const driver = startPool(['a', 'b', 'c']);
+    const homeOf = (affinityKey: string): string => {
+      const ask = { deployment: GPT, tried: new Set<string>(), tokens: 0, affinityKey };
+      const got = driver.pool.acquire(ask, driver.clock.now());
+      assert.ok(got.kind === 'lease');
+      return got.lease.backend.name;
+    };
+    const keys = Array.from({ length: 20 }, (_, n) => `key ${n}`);
+    const homes = keys.map(homeOf);
+    assert.deepEqual(keys.map(homeOf), homes);
+    assert.equal(new Set(homes).size, 3);
+    driver.settle(driver.lease(['b', 'c']), throttled(1000));
+    const [moved, rest] = [keys.filter((_, n) => homes[n] === 'a'), keys.filter((_, n) => homes[n] !== 'a')];
+    for (const key of moved) assert.notEqual(homeOf(key), 'a');
+    assert.deepEqual(
+      rest.map(homeOf),
+      homes.filter((home) => home !== 'a'),
+    );
+    driver.clock.advance(1000);
+    assert.equal(homeOf(moved[0] ?? ''), 'a');
+  });
+});
+
 describe('pool: a limit that the platform reduces', () => {
   it('is told once, shown while it lasts, and told again when it is over', () => {
     const told: LimitChange[] = [];

@@ -12,11 +12,20 @@ interface Given {
   readonly inFlight?: number;
   readonly failedAt?: number;
   readonly rank?: number;
+  readonly affinity?: number;
 }
 
 function candidate(name: string, given: Given = {}): Candidate {
-  const { standing = 'available', priority = 1, weight = 1, inFlight = 0, failedAt = 0, rank = 0.5 } = given;
-  return { backend: backend(name, { priority, weight }), standing, inFlight, failedAt, rank };
+  const {
+    standing = 'available',
+    priority = 1,
+    weight = 1,
+    inFlight = 0,
+    failedAt = 0,
+    rank = 0.5,
+    affinity = 0,
+  } = given;
+  return { backend: backend(name, { priority, weight }), standing, inFlight, failedAt, rank, affinity };
 }
 
 function chosen(candidates: readonly Candidate[], random: () => number = () => 0): string | undefined {
@@ -41,6 +50,12 @@ describe('selection: order of choice', () => {
 
   it('prefers the lower priority number, whatever the load', () => {
     assertBeats(candidate('first', { priority: 1, inFlight: 100 }), candidate('second', { priority: 2 }));
+  });
+
+  it('prefers the one that has more of the key, whatever the rank and the load, and no key to a priority', () => {
+    assertBeats(candidate('a', { affinity: 2, rank: 0.9, inFlight: 9 }), candidate('b', { affinity: 1, rank: 0.1 }));
+    assertBeats(candidate('a', { affinity: 1 }), candidate('b', { affinity: 2, priority: 2 }));
+    assertBeats(candidate('a', { affinity: 1 }), candidate('b', { affinity: 2, standing: 'reserve' }));
   });
 
   it('prefers the lower rank, whatever the load, and no rank to a priority', () => {
