@@ -55,7 +55,7 @@ function Write-Explanation($answer) {
     $code = Get-Field $answer 'code'
     $message = Get-Field $answer 'message'
     switch -Regex -CaseSensitive ("$($answer.Status) $code") {
-        '\A502 backend_auth_failed\z' { complain "The resources refuse the identity of the load balancer: its role does not act yet. Wait some minutes, then run azd deploy; if it goes on, look whether the role Cognitive Services OpenAI User is assigned on each resource."; break }
+        '\A(502 backend_auth_failed|503 backend_auth_pending)\z' { complain "The resources refuse the identity of the load balancer: its role does not act yet. Wait some minutes, then run azd deploy; if it goes on, look whether the role Cognitive Services OpenAI User is assigned on each resource."; break }
         '\A401' { complain "The token of azd was refused. It must be of a tenant in ENTRA_TENANT_ID and for https://cognitiveservices.azure.com."; break }
         '\A403' { complain "The call was forbidden: a network rule, or the identity lacks its role on the resources."; break }
         '\A404' { complain "There is no deployment $model, or the placeholder image still answers. Look at the deployments in the portal, and whether azd deploy put the new image in place."; break }

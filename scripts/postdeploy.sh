@@ -48,7 +48,7 @@ field_of() { # NAME: the first such text in the answer's body
 explain() {
   code=$(field_of code) message=$(field_of message)
   case "$status $code" in
-    '502 backend_auth_failed') complain "The resources refuse the identity of the load balancer: its role does not act yet. Wait some minutes, then run azd deploy; if it goes on, look whether the role Cognitive Services OpenAI User is assigned on each resource." ;;
+    '502 backend_auth_failed' | '503 backend_auth_pending') complain "The resources refuse the identity of the load balancer: its role does not act yet. Wait some minutes, then run azd deploy; if it goes on, look whether the role Cognitive Services OpenAI User is assigned on each resource." ;;
     401*) complain "The token of azd was refused. It must be of a tenant in ENTRA_TENANT_ID and for https://cognitiveservices.azure.com." ;;
     403*) complain "The call was forbidden: a network rule, or the identity lacks its role on the resources." ;;
     404*) complain "There is no deployment $model, or the placeholder image still answers. Look at the deployments in the portal, and whether azd deploy put the new image in place." ;;

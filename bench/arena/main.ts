@@ -6,6 +6,7 @@ import type { Cell } from './cell.ts';
 import { OptionsError, readOptions, usage } from './options.ts';
 import type { Options } from './options.ts';
 import { extentOf, method, report, reportBars } from './report.ts';
+import { writeArenaTables } from './summary.ts';
 
 try {
   await main(readOptions(process.argv.slice(2)));
@@ -15,7 +16,8 @@ try {
   process.exitCode = 1;
 }
 
-async function main({ cells: plans, bars, jsonFile }: Options): Promise<void> {
+async function main({ cells: plans, bars, jsonFile, readmeFile }: Options): Promise<void> {
+  if (readmeFile !== undefined) return writeArenaTables(readmeFile);
   const cells: Cell[] = [];
   for (const plan of plans) {
     cells.push(await runCell(plan));

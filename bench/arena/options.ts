@@ -8,6 +8,8 @@ export interface Options {
   readonly cells: readonly CellPlan[];
   readonly jsonFile?: string;
   readonly bars: boolean;
+  /** Runs nothing: writes the tables of this results file. */
+  readonly readmeFile?: string;
 }
 
 export class OptionsError extends Error {
@@ -28,7 +30,8 @@ export const usage = `usage: node bench/arena/main.ts [options]
   --slices 10000    the lengths, in ms, of the slices in which requests are counted; else ${SLICES_MS.join(',')}
   --quick           one seed of two minutes
   --bars            also which bars the balancer meets
-  --json FILE       write everything that was measured to FILE`;
+  --json FILE       write everything that was measured to FILE
+  --readme FILE     run nothing; write the tables of README.md and bench/README.md from that results file`;
 
 export function readOptions(args: readonly string[]): Options {
   const values = parse(args);
@@ -74,7 +77,12 @@ export function readOptions(args: readonly string[]): Options {
       })),
     ),
   );
-  return { cells, bars: values.bars, ...(values.json === undefined ? {} : { jsonFile: values.json }) };
+  return {
+    cells,
+    bars: values.bars,
+    ...(values.json === undefined ? {} : { jsonFile: values.json }),
+    ...(values.readme === undefined ? {} : { readmeFile: values.readme }),
+  };
 }
 
 function parse(args: readonly string[]) {
@@ -92,6 +100,7 @@ function parse(args: readonly string[]) {
         quick: { type: 'boolean', default: false },
         bars: { type: 'boolean', default: false },
         json: { type: 'string' },
+        readme: { type: 'string' },
       },
     }).values;
   } catch (error) {

@@ -401,7 +401,7 @@ underEachShell('postdeploy', (stage) => {
     const place = deployed();
     place.write(
       'completion',
-      '0|404|\n10|502|backend_auth_failed\n30|401|token_not_yet_valid\n40|000|\n50|429|x\n60|200|\n',
+      '0|404|\n10|502|backend_auth_failed\n20|503|backend_auth_pending\n30|401|token_not_yet_valid\n40|000|\n50|429|x\n60|200|\n',
     );
     const { code, out, slept } = place.run('postdeploy');
     assert.deepEqual([code, slept], [0, 60]);
@@ -414,6 +414,7 @@ underEachShell('postdeploy', (stage) => {
     '404|DeploymentNotFound': /There is no deployment gpt-5.4-mini, or the placeholder image still answers/,
     '429|all_backends_throttled': /throttled all the time.*azd env set OPENAI_CAPACITY/,
     '502|backend_auth_failed': /its role does not act yet.*azd deploy.*Cognitive Services OpenAI User/,
+    '503|backend_auth_pending': /its role does not act yet.*azd deploy.*Cognitive Services OpenAI User/,
     '503|identity_unavailable': /Look at the log stream/,
     '000|': /There was no connection/,
   };
