@@ -37,7 +37,7 @@ const LEAST_STEP = 32;
 const MOST_OF_GUESS = 4;
 
 export class Foresight {
-  /** The most tokens a minute that it ever had; less is a reduction by the platform, which lasts for hours. */
+  /** The most tokens a minute that its answers ever named; less is a reduction by the platform, which lasts for hours. */
   private usual: number | undefined;
   private readonly sends = new Sends();
   private readonly tokens = new Window(this.sends, ({ isRefused, tokens }) => (isRefused ? 0 : tokens));
@@ -50,7 +50,6 @@ export class Foresight {
   /** @param capacity tokens a minute, by the settings, until an answer says it */
   constructor(capacity?: number) {
     this.tokens.limit = capacity;
-    this.usual = capacity;
   }
 
   /** A request goes out; `seq` grows with each. */
@@ -58,7 +57,10 @@ export class Foresight {
     this.sends.forgetBefore(now - 2 * WINDOW_MS);
     const { openTokens } = need;
     this.tokens.begin(now);
-    this.sends.add({ seq, at: now, tokens: this.amountOf(need), openTokens, isRefused: false });
+    const amount = this.amountOf(need);
+    // What is more than there ever is will be refused, and takes nothing.
+    const tokens = amount > (this.tokens.limit ?? amount) ? 0 : amount;
+    this.sends.add({ seq, at: now, tokens, openTokens, isRefused: false });
   }
 
   /** Its answer came, and says what was left after it. */
@@ -67,11 +69,12 @@ export class Foresight {
     if (send === undefined) return;
     send.isRefused = isRefused;
     const { limitTokens, limitRequests, remainingTokens, remainingRequests } = quota;
-    if (limitTokens !== undefined) {
+    // None at all is nonsense: nothing could be asked there.
+    if (limitTokens !== undefined && limitTokens > 0) {
       this.tokens.limit = limitTokens;
       this.usual = Math.max(this.usual ?? 0, limitTokens);
     }
-    if (limitRequests !== undefined) this.requests.limit = limitRequests;
+    if (limitRequests !== undefined && limitRequests > 0) this.requests.limit = limitRequests;
     if (remainingTokens !== undefined) this.learn(this.tokens.tell(seq, send.at, remainingTokens));
     if (remainingRequests !== undefined) this.requests.tell(seq, send.at, remainingRequests);
     if (!isRefused) this.slices = this.slices.filter((slice) => this.countIn(slice, send.at, seq) <= slice.most);

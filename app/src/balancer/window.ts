@@ -137,7 +137,7 @@ export class Window {
     if (left === undefined || told === undefined || limit === undefined) return now;
     const needed = Math.min(amount + this.margin(limit), limit);
     if (left >= needed || amount > limit) return now;
-    const at = this.backAt(needed - left, limit, now);
+    const at = Math.min(this.backAt(needed - left, limit, now), told.at + WINDOW_MS);
     // A long wait is for the backend to name, unless what was foretold has often come true.
     return at - now <= TRUSTED_MS || this.isSure() ? at : now;
   }

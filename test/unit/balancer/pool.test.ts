@@ -987,6 +987,19 @@ describe('pool: what is left of a quota', () => {
     assert.equal(leaseOf(ask(driver, 200, onlyA)).backend.name, 'a');
   });
 
+  it('takes a limit of nothing for nonsense', () => {
+    const driver = startPool(['a', 'b']);
+    for (let n = 0; n < 40; n += 1) {
+      const lease = leaseOf(ask(driver, 100, { tried: new Set(['b']) }));
+      const quota = { limitTokens: 0, limitRequests: 0, remainingTokens: 0, remainingRequests: 0 };
+      driver.pool.observe(lease, { kind: 'headers', quota }, driver.clock.now());
+      driver.serve(lease);
+      driver.clock.advance(1000);
+    }
+    assert.equal(leaseOf(ask(driver, 100)).backend.name, 'a');
+    assert.equal(driver.entry('a').reduction, undefined);
+  });
+
   it('counts the answer by what it was guessed at, where no maximum is named', () => {
     const driver = startPool(['a']);
     refused(driver, 5000, 1000, 2000);
@@ -1056,13 +1069,13 @@ describe('pool: a limit that the platform reduces', () => {
     assert.equal(driver.entry('a').reduction, undefined);
   });
 
-  it('is less than what the settings say, from the first answer on', () => {
+  it('is none that the settings have larger: they are of all its deployments', () => {
     const driver = startPool([backend('a', { capacity: 3000 })]);
     const got = driver.pool.acquire({ deployment: GPT, tried: new Set(), tokens: 10 }, driver.clock.now());
     assert.ok(got.kind === 'lease');
     const quota = { limitTokens: 1000, remainingTokens: 900 };
     driver.pool.observe(got.lease, { kind: 'headers', quota }, driver.clock.now());
-    assert.deepEqual(driver.entry('a').reduction, { limit: 1000, usual: 3000 });
+    assert.equal(driver.entry('a').reduction, undefined);
   });
 });
 
