@@ -27,6 +27,8 @@ interface Slice {
 }
 
 const SLICES_MS: readonly number[] = [1000, 10_000];
+/** From here to there, and not much more. */
+const TRANSIT_MS = 30;
 /** The rank of one of which nobody knows what is left, or which has plenty: half of its quota. */
 export const INDIFFERENT = 0.5;
 
@@ -77,7 +79,7 @@ export class Foresight {
     if (limitRequests !== undefined && limitRequests > 0) this.requests.limit = limitRequests;
     if (remainingTokens !== undefined) this.learn(this.tokens.tell(seq, send.at, remainingTokens));
     if (remainingRequests !== undefined) this.requests.tell(seq, send.at, remainingRequests);
-    if (!isRefused) this.slices = this.slices.filter((slice) => this.countIn(slice, send.at, seq) <= slice.most);
+    if (!isRefused) this.slices = this.slices.filter((slice) => this.countIn(slice, send.at, 0, seq) <= slice.most);
   }
 
   /**
@@ -103,7 +105,7 @@ export class Foresight {
   fitsAt(need: Need, now: number): number {
     let at = Math.max(this.tokens.fitsAt(this.amountOf(need), now), this.requests.fitsAt(1, now));
     for (const slice of this.slices) {
-      if (this.countIn(slice, now) >= slice.most) at = Math.max(at, sliceBegan(slice, now) + slice.ms);
+      if (this.countIn(slice, now, TRANSIT_MS) >= slice.most) at = Math.max(at, sliceBegan(slice, now) + slice.ms);
     }
     return at;
   }
@@ -156,10 +158,11 @@ export class Foresight {
     return false;
   }
 
-  private countIn(slice: Slice, now: number, last?: number): number {
+  /** @param before those sent so many ms before its beginning may have arrived in it */
+  private countIn(slice: Slice, now: number, before: number, last?: number): number {
     const began = sliceBegan(slice, now);
     let count = 0;
-    for (const { seq, at } of this.sends.since(began)) {
+    for (const { seq, at } of this.sends.since(began - before)) {
       if (at < began + slice.ms && (last === undefined || seq <= last)) count += 1;
     }
     return count;
