@@ -13,6 +13,17 @@ export interface Need {
   readonly openTokens: number;
 }
 
+export interface Outlook {
+  /** Clock ms: when it will take the request; now when it will, or when nobody knows better. */
+  readonly fitsAt: number;
+  /**
+   * Its place among those that will take a request, the lower first. While half of the quota is left nobody looks at it.
+   * Then the fullest is used up first, so that the others have room for something large; but where quota comes back evenly
+   * the emptiest is, because what comes back to a full one is lost.
+   */
+  readonly rank: number;
+}
+
 export interface Reduction {
   readonly limit: number;
   readonly usual: number;
@@ -101,13 +112,16 @@ export class Foresight {
     return least;
   }
 
-  /** When it will take such a request: `now` when it will, or nobody knows better. */
-  fitsAt(need: Need, now: number): number {
-    let at = Math.max(this.tokens.fitsAt(this.amountOf(need), now), this.requests.fitsAt(1, now));
-    for (const slice of this.slices) {
-      if (this.countIn(slice, now, TRANSIT_MS) >= slice.most) at = Math.max(at, sliceBegan(slice, now) + slice.ms);
-    }
-    return at;
+  /** What is to be expected of it for such a request. */
+  outlook(need: Need, now: number): Outlook {
+    const [tokens, requests] = [this.tokens.left(now), this.requests.left(now)];
+    const fitsAt = Math.max(
+      this.tokens.fitsAt(this.amountOf(need), now, tokens),
+      this.requests.fitsAt(1, now, requests),
+      this.sliceAt(now),
+    );
+    const left = Math.min(share(tokens, this.tokens.limit), share(requests, this.requests.limit), INDIFFERENT);
+    return { fitsAt, rank: this.tokens.kind() === 'leaky' ? 2 * INDIFFERENT - left : left };
   }
 
   /** Tokens a minute: what it has, and what it usually has, while that is more. */
@@ -117,19 +131,18 @@ export class Foresight {
     return { limit, usual: this.usual };
   }
 
-  /**
-   * Its place among those that will take a request, the lower first. While half of the quota is left nobody looks at it.
-   * Then the fullest is used up first, so that the others have room for something large; but where quota comes back evenly
-   * the emptiest is, because what comes back to a full one is lost.
-   */
-  rank(now: number): number {
-    const left = Math.min(share(this.tokens, now), share(this.requests, now), INDIFFERENT);
-    return this.tokens.kind() === 'leaky' ? 2 * INDIFFERENT - left : left;
-  }
-
   /** What such a request is counted as, as far as is known. */
   amountOf({ tokens, openTokens }: Need): number {
     return openTokens === 0 || this.completion === undefined ? tokens : tokens - openTokens + this.completion;
+  }
+
+  /** When none of the slices is full. */
+  private sliceAt(now: number): number {
+    let at = now;
+    for (const slice of this.slices) {
+      if (this.countIn(slice, now, TRANSIT_MS) >= slice.most) at = Math.max(at, sliceBegan(slice, now) + slice.ms);
+    }
+    return at;
   }
 
   /** What was not expected is put down to those that named no maximum. */
@@ -173,7 +186,6 @@ function sliceBegan({ end, ms }: Slice, now: number): number {
   return end + Math.floor((now - end) / ms) * ms;
 }
 
-function share(window: Window, now: number): number {
-  const left = window.left(now);
-  return left === undefined || window.limit === undefined ? 1 : Math.min(1, Math.max(0, left / window.limit));
+function share(left: number | undefined, limit: number | undefined): number {
+  return left === undefined || limit === undefined ? 1 : Math.min(1, Math.max(0, left / limit));
 }

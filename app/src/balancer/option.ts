@@ -30,7 +30,8 @@ export function optionOf(entry: Entry, need: Need | undefined, key: string | und
   const itself = standingFor(entry, need, now);
   const allowed = stricter(standing(host.state, host.inFlight, now), itself);
   const canBeAsked = allowed === 'available' || allowed === 'reserve';
-  const fitsAt = need !== undefined && canBeAsked ? foresight.fitsAt(need, now) : now;
+  const { fitsAt, rank } =
+    need !== undefined && canBeAsked ? foresight.outlook(need, now) : { fitsAt: now, rank: INDIFFERENT };
   return {
     entry,
     backend,
@@ -40,7 +41,7 @@ export function optionOf(entry: Entry, need: Need | undefined, key: string | und
     restsUntil: isRest(state) ? state.until : 0,
     fitsAt,
     affinity: key === undefined ? 0 : affinityOf(key, backend),
-    rank: need === undefined ? INDIFFERENT : foresight.rank(now),
+    rank,
   };
 }
 

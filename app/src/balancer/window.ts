@@ -127,13 +127,15 @@ export class Window {
     const { told, limit } = this;
     // What was said a window ago says nothing.
     if (told === undefined || limit === undefined || now - told.at >= WINDOW_MS) return undefined;
-    return this.foretold(told, now, this.sends.between(told.seq), limit)[this.kind()];
+    return this.foretoldBy(this.kind(), told, now, this.sends.between(told.seq), limit);
   }
 
-  /** When so much fits: `now` when it does or when nobody knows. */
-  fitsAt(amount: number, now: number): number {
+  /**
+   * When so much fits: `now` when it does or when nobody knows.
+   * @param left what is left now
+   */
+  fitsAt(amount: number, now: number, left = this.left(now)): number {
     const { told, limit } = this;
-    const left = this.left(now);
     if (left === undefined || told === undefined || limit === undefined) return now;
     const needed = Math.min(amount + this.margin(limit), limit);
     if (left >= needed || amount > limit) return now;
@@ -170,17 +172,21 @@ export class Window {
   }
 
   private foretold(told: Told, now: number, sent: readonly Send[], limit: number): Record<Kind, number> {
-    const used = this.sum(sent);
     return {
-      fixed: this.foretoldFixed(told, now, sent, used, limit),
-      sliding: Math.min(limit, told.left + this.freedBetween(told.at, now)) - used,
-      leaky: Math.min(limit, told.left + (limit * (now - told.at)) / WINDOW_MS) - used,
+      fixed: this.foretoldBy('fixed', told, now, sent, limit),
+      sliding: this.foretoldBy('sliding', told, now, sent, limit),
+      leaky: this.foretoldBy('leaky', told, now, sent, limit),
     };
   }
 
-  private foretoldFixed(told: Told, now: number, sent: readonly Send[], used: number, limit: number): number {
+  /** What is left then, if it is counted so. @param sent since it was told */
+  private foretoldBy(kind: Kind, told: Told, now: number, sent: readonly Send[], limit: number): number {
+    if (kind === 'leaky') {
+      return Math.min(limit, told.left + (limit * (now - told.at)) / WINDOW_MS) - this.sum(sent);
+    }
+    if (kind === 'sliding') return Math.min(limit, told.left + this.freedBetween(told.at, now)) - this.sum(sent);
     const began = this.end === undefined ? undefined : lastEnd(this.end.from, now);
-    if (began === undefined || began <= told.at) return told.left - used;
+    if (began === undefined || began <= told.at) return told.left - this.sum(sent);
     return limit - this.sum(sent.filter(({ at }) => at >= began));
   }
 

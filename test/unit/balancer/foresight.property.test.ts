@@ -21,6 +21,8 @@ const step = fc.record({
   retryAfterMs: fc.option(fc.integer({ min: 1, max: 100_000 }), { nil: undefined }),
 });
 
+const SMALL = { tokens: 1, openTokens: 0 };
+
 describe('foresight, whatever is said', () => {
   it('never believes for more than a window that a request will not be taken, and always has a rank', () => {
     fc.assert(
@@ -37,9 +39,9 @@ describe('foresight, whatever is said', () => {
             if (told !== undefined) foresight.told(seq, told, isRefused);
             if (isRefused) foresight.refused(seq, told, retryAfterMs, now);
             const need = { tokens: 500, openTokens: isOpen ? 400 : 0 };
-            const at = foresight.fitsAt(need, now);
+            const at = foresight.outlook(need, now).fitsAt;
             assert.ok(at >= now && at <= now + 60_000, `${at - now} ms`);
-            const rank = foresight.rank(now);
+            const rank = foresight.outlook(SMALL, now).rank;
             assert.ok(rank >= 0 && rank <= 1, String(rank));
             assert.ok(foresight.amountOf(need) >= 100);
           }
@@ -56,7 +58,7 @@ describe('foresight, whatever is said', () => {
       foresight.told(seq, { limitTokens: 30_000, remainingTokens: 20_000 }, false);
     }
     foresight.sent(20, { tokens: 1_000_000_000, openTokens: 0 }, 30);
-    assert.equal(foresight.fitsAt({ tokens: 19_000, openTokens: 0 }, 30), 30);
-    assert.equal(foresight.rank(30), 0.5);
+    assert.equal(foresight.outlook({ tokens: 19_000, openTokens: 0 }, 30).fitsAt, 30);
+    assert.equal(foresight.outlook(SMALL, 30).rank, 0.5);
   });
 });

@@ -6,6 +6,8 @@ import type { Quota } from '../../../app/src/balancer/quota.ts';
 import { Limits } from '../../../simulator/limits/limits.ts';
 import type { DeploymentSpec } from '../../../simulator/options.ts';
 
+/** A request that fits wherever something is left. */
+const SMALL = { tokens: 1, openTokens: 0 };
 const TPM = 60_000;
 const SPEC: DeploymentSpec = { model: 'm', tpm: TPM, rpm: 6000, phaseMs: 17_000, requestSlicesMs: [] };
 
@@ -47,7 +49,7 @@ class Scene {
   }
 
   waitFor(tokens: number): number {
-    return this.foresight.fitsAt({ tokens, openTokens: 0 }, this.now) - this.now;
+    return this.foresight.outlook({ tokens, openTokens: 0 }, this.now).fitsAt - this.now;
   }
 }
 
@@ -84,15 +86,15 @@ describe('foresight', () => {
       foresight.sent(seq, { tokens: 5000, openTokens: 0 }, seq);
       foresight.told(seq, {}, false);
     }
-    assert.equal(foresight.fitsAt({ tokens: 1e9, openTokens: 0 }, 60), 60);
-    assert.equal(foresight.rank(60), INDIFFERENT);
+    assert.equal(foresight.outlook({ tokens: 1e9, openTokens: 0 }, 60).fitsAt, 60);
+    assert.equal(foresight.outlook(SMALL, 60).rank, INDIFFERENT);
   });
 
   it('ignores what it hears of requests that it does not know', () => {
     const foresight = new Foresight();
     foresight.told(7, { limitTokens: 10, remainingTokens: 0 }, false);
     assert.equal(foresight.refused(7, { limitTokens: 10, remainingTokens: 5 }, 1000, 0), undefined);
-    assert.equal(foresight.fitsAt({ tokens: 5, openTokens: 0 }, 0), 0);
+    assert.equal(foresight.outlook({ tokens: 5, openTokens: 0 }, 0).fitsAt, 0);
   });
 
   it('takes off what is under way, by its estimate, until an answer says better', () => {
@@ -100,10 +102,10 @@ describe('foresight', () => {
     scene.ask(1000);
     for (let n = 0; n < 10; n += 1) scene.ask(5000, { counted: 16, isSilent: true });
     // 59,000 less 50,000; and a window whose end nobody knows names no time.
-    assert.equal(scene.foresight.rank(scene.now), 9000 / TPM);
+    assert.equal(scene.foresight.outlook(SMALL, scene.now).rank, 9000 / TPM);
     assert.equal(scene.waitFor(9001), 0);
     scene.ask(16);
-    assert.equal(scene.foresight.rank(scene.now), INDIFFERENT);
+    assert.equal(scene.foresight.outlook(SMALL, scene.now).rank, INDIFFERENT);
   });
 
   it('never says that what is larger than the whole quota does not fit: that is for the backend to say', () => {
@@ -125,7 +127,7 @@ describe('foresight', () => {
     const scene = new Scene({ ...SPEC, window: 'fixed' }, new Foresight(TPM));
     scene.foresight.sent(1000, { tokens: 10, openTokens: 0 }, 0);
     scene.foresight.told(1000, { remainingTokens: 600 }, false);
-    assert.equal(scene.foresight.rank(0), 0.01);
+    assert.equal(scene.foresight.outlook(SMALL, 0).rank, 0.01);
   });
 
   describe('of a quota that comes back evenly', () => {
@@ -142,9 +144,9 @@ describe('foresight', () => {
     it('has its emptiest asked first', () => {
       const scene = new Scene({ ...SPEC, window: 'leaky' });
       scene.run(60_000, 250, 240);
-      const before = scene.foresight.rank(scene.now);
+      const before = scene.foresight.outlook(SMALL, scene.now).rank;
       for (let n = 0; n < 160; n += 1) scene.ask(250);
-      assert.ok(scene.foresight.rank(scene.now) > before && before >= INDIFFERENT);
+      assert.ok(scene.foresight.outlook(SMALL, scene.now).rank > before && before >= INDIFFERENT);
     });
   });
 
@@ -172,7 +174,7 @@ describe('foresight', () => {
     it('has its fullest asked first', () => {
       const scene = new Scene({ ...SPEC, window: 'fixed' });
       scene.ask(40_000);
-      assert.equal(scene.foresight.rank(scene.now), 20_000 / TPM);
+      assert.equal(scene.foresight.outlook(SMALL, scene.now).rank, 20_000 / TPM);
     });
   });
 
@@ -205,7 +207,7 @@ describe('foresight', () => {
       const scene = new Scene({ ...SPEC, window: 'fixed' });
       scene.ask(59_000);
       for (let n = 0; n < 5; n += 1) scene.ask(5000);
-      assert.equal(scene.foresight.rank(scene.now), 1000 / TPM);
+      assert.equal(scene.foresight.outlook(SMALL, scene.now).rank, 1000 / TPM);
     });
 
     it('for too many requests a minute is the end of that window', () => {
@@ -234,6 +236,24 @@ describe('foresight', () => {
       assert.equal(scene.waitFor(1), 1000);
     });
 
+    it('counts for one what was sent some milliseconds before it began: it may arrive in it', () => {
+      const scene = new Scene(SLICED);
+      scene.now = 17_200;
+      for (let n = 0; n < 4; n += 1) scene.ask(1);
+      for (const [sentAt, most] of [
+        [18_970, 2],
+        [20_969, 3],
+      ] as const) {
+        scene.now = sentAt;
+        scene.ask(1);
+        scene.now = Math.ceil(sentAt / 1000) * 1000;
+        let taken = 0;
+        for (; scene.waitFor(1) === 0; taken += 1) scene.ask(1);
+        assert.equal(taken, most, `${sentAt}`);
+        assert.equal(scene.waitFor(1), 1000);
+      }
+    });
+
     it('learns the longer ones too', () => {
       const scene = new Scene({ ...SLICED, requestSlicesMs: [10_000] });
       scene.now = 17_000;
@@ -259,7 +279,7 @@ describe('foresight', () => {
       const foresight = new Foresight();
       for (let seq = 1; seq < 9; seq += 1) foresight.sent(seq, { tokens: 1, openTokens: 0 }, 0);
       assert.equal(foresight.refused(8, { remainingTokens: 5000 }, 700, 0), undefined);
-      assert.equal(foresight.fitsAt({ tokens: 1, openTokens: 0 }, 0), 0);
+      assert.equal(foresight.outlook({ tokens: 1, openTokens: 0 }, 0).fitsAt, 0);
     });
 
     it('takes no refusal for one of a slice that was not full', () => {
