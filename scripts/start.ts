@@ -45,7 +45,10 @@ async function runSimulated(): Promise<void> {
 /** None where somebody has set their own. */
 function locks(): Readonly<Record<string, string>> {
   if (LOCKS.some((name) => isSet(name))) return {};
-  return { CLIENT_API_KEYS: `newcomer=${TRY_KEY}`, ...(isSet('OPERATOR_KEYS') ? {} : { OPERATOR_KEYS: `newcomer=${LOOK_KEY}` }) };
+  return {
+    CLIENT_API_KEYS: `newcomer=${TRY_KEY}`,
+    ...(isSet('OPERATOR_KEYS') ? {} : { OPERATOR_KEYS: `newcomer=${LOOK_KEY}` }),
+  };
 }
 
 function isSet(name: string): boolean {
