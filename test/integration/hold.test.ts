@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict';
 import OpenAI from 'openai';
 import { CLIENT_KEY, startBalancer, type BalancerSetup, type RunningBalancer } from '../support/balancer.ts';
-import { startHeldUpstream } from '../support/held-upstream.ts';
+import { behind, startHeldUpstream } from '../support/held-upstream.ts';
 import { chat, errorOf, send, type Received } from '../support/http.ts';
+import { manualClock } from '../support/manual-clock.ts';
+import { useManualTimers, type ManualTimers } from '../support/manual-timers.ts';
 import { answerOf, callCounts, course } from '../support/observed.ts';
 import { until } from '../support/until.ts';
 
@@ -12,7 +14,11 @@ const PATH = '/v1/chat/completions';
 
 describe('holding', () => {
   let running: RunningBalancer;
-  afterEach(() => running.close());
+  let timers: ManualTimers | undefined;
+  afterEach(async () => {
+    timers?.restore();
+    await running.close();
+  });
 
   async function start(maxHold: string, setup: BalancerSetup = {}): Promise<void> {
     running = await startBalancer({ ...setup, settings: { MAX_HOLD_SECONDS: maxHold, ...setup.settings } });
@@ -189,6 +195,51 @@ describe('holding', () => {
     assert.deepEqual(callCounts(running), [1]);
     assert.deepEqual([(await first).status, (await second).status], [200, 200]);
     running.assertIdle();
+  });
+
+  it('lets a name that somebody else serves pass those who wait for the name that it is an alias of', async () => {
+    await start('60', {
+      backends: 2,
+      settings: { DEPLOYMENT_ALIASES: 'chat=gpt-5.4-mini', BACKEND_2_DEPLOYMENTS: 'chat=gpt-5.4-mini' },
+    });
+    running.resources[0]?.script({ kind: 'throttle', retryAfterMs: 30_000 });
+    const gone = new AbortController();
+    const first = send(running.url + PATH, { body: chat(), signal: gone.signal }).catch(() => 'gone');
+    await until(isHolding(1));
+    const other = await send(running.url + PATH, { body: chat({ model: 'chat' }) });
+    assert.equal(course(other).trace, 'openai2=200');
+    assert.equal(running.balancer.hold.size, 1);
+    gone.abort();
+    await first;
+  });
+
+  it('lets the next go when the first has content, whatever the time', async () => {
+    const upstream = await startHeldUpstream();
+    const clock = manualClock();
+    const manual = useManualTimers();
+    timers = manual;
+    const body = chat({ stream: true });
+    const content = 'data: {"choices":[{"index":0,"delta":{"content":"x"}}]}\n\n';
+    try {
+      await start('2', { backends: 0, clock: clock.now, settings: behind(upstream.url) });
+      const first = send(running.url + PATH, { body });
+      (await upstream.next()).res.writeHead(429, { 'retry-after-ms': '100' }).end();
+      await until(isHolding(1));
+      const second = send(running.url + PATH, { body });
+      await until(isHolding(2));
+      clock.advance(100);
+      manual.advance(100);
+      const one = await upstream.next();
+      assert.equal(running.balancer.hold.size, 1);
+      one.res.writeHead(200, { 'content-type': 'text/event-stream' });
+      one.res.write(content);
+      const other = await upstream.next();
+      for (const { res } of [one, other]) res.end(`${content}data: [DONE]\n\n`);
+      assert.deepEqual([(await first).isComplete, (await second).isComplete], [true, true]);
+      running.assertIdle();
+    } finally {
+      await upstream.close();
+    }
   });
 
   it('charges a client nothing who leaves while it waits', async () => {

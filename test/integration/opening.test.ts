@@ -1,10 +1,15 @@
 // A stream that takes long to begin is begun here, so that nothing on the way gives up on it; and failover goes on.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import OpenAI, { APIError } from 'openai';
 import { CLIENT_KEY, startBalancer, type BalancerSetup, type RunningBalancer } from '../support/balancer.ts';
 import { behind, startHeldUpstream, type HeldRequest, type HeldUpstream } from '../support/held-upstream.ts';
 import { chat, send } from '../support/http.ts';
+import { manualClock } from '../support/manual-clock.ts';
+import { course, statesOf } from '../support/observed.ts';
 import { open, type Reading } from '../support/reading.ts';
 import { until } from '../support/until.ts';
 
@@ -22,6 +27,24 @@ function eventOf(data: { readonly type: string; readonly [member: string]: unkno
 
 function withoutKeepAlives(text: string): string {
   return text.replaceAll(KEEP_ALIVE, '');
+}
+
+/** The intervals that run, of those begun from now on; `restore` puts the real functions back. */
+function watchIntervals(): { readonly running: ReadonlySet<unknown>; restore(): void } {
+  const real = { setInterval: globalThis.setInterval, clearInterval: globalThis.clearInterval };
+  const running = new Set<unknown>();
+  Object.assign(globalThis, {
+    setInterval: (run: () => void, ms: number) => {
+      const timer = real.setInterval(run, ms);
+      running.add(timer);
+      return timer;
+    },
+    clearInterval: (timer: NodeJS.Timeout | undefined) => {
+      running.delete(timer);
+      real.clearInterval(timer);
+    },
+  });
+  return { running, restore: () => void Object.assign(globalThis, real) };
 }
 
 describe('a stream that takes long to begin', () => {
@@ -57,6 +80,13 @@ describe('a stream that takes long to begin', () => {
     return running.events.find((event) => event.kind === 'request-finished')?.trace ?? '';
   }
 
+  /** What is told of the latest request and of its last attempt. */
+  function latest(): { readonly finished: readonly unknown[]; readonly outcome: unknown } {
+    const finished = running.events.findLast((event) => event.kind === 'request-finished');
+    const ended = running.events.findLast((event) => event.kind === 'attempt-ended');
+    return { finished: [finished?.status, finished?.ending, finished?.code], outcome: ended?.outcome };
+  }
+
   /** The answer has begun though no backend has answered. */
   async function opened(path = RESPONSES, body = ASKED): Promise<Reading> {
     const reading = await open(running.url + path, { body });
@@ -69,6 +99,7 @@ describe('a stream that takes long to begin', () => {
     const reading = await opened();
     assert.equal(reading.status, 200);
     assert.match(String(reading.headers['content-type']), /^text\/event-stream/);
+    assert.equal(reading.headers['cache-control'], 'no-cache');
     assert.match(String(reading.headers['x-balancer-trace']), /^opened=\d+ms$/);
     await reading.came((text) => text.split(KEEP_ALIVE).length > 3);
     const asked = await nextAt(0);
@@ -167,25 +198,91 @@ describe('a stream that takes long to begin', () => {
       assert.equal(received.isComplete, false);
       const text = withoutKeepAlives(received.body.toString());
       assert.equal(text, `event: error\ndata: ${JSON.stringify({ type: 'error', error })}\n\n`);
+      // That is no error of ours, and the stream had begun with 200.
+      assert.deepEqual(latest().finished, [200, 'broken', undefined]);
       running.assertIdle();
     });
   }
 
   it('says so, in-band, when what the backend gives is no stream', async () => {
     await start(1);
-    for (const [status, body] of [
+    for (const [status, body, type = 'application/json'] of [
       [200, '{"object":"response"}'],
+      [204, ''],
+      [204, '', 'text/event-stream'],
+      [302, ''],
+      [302, TEXT, 'text/event-stream'],
       [404, 'Not here.'],
       [404, 'null'],
       [404, '{"error":"a text"}'],
+      [404, TEXT, 'text/event-stream'],
     ] as const) {
       const reading = await opened();
-      (await nextAt(0)).res.writeHead(status, { 'content-type': 'application/json' }).end(body);
+      (await nextAt(0)).res.writeHead(status, { 'content-type': type }).end(body);
       const received = await reading.done;
       assert.equal(received.isComplete, false);
       assert.match(received.body.toString(), /"code":"answer_not_streamed","message":"The backend answered \d{3},/);
+      assert.deepEqual(latest().finished, [200, 'broken', 'answer_not_streamed']);
+      // What it says of the deployment is another matter.
+      if (status !== 404) assert.deepEqual(latest().outcome, { kind: 'served', status });
       running.assertIdle();
     }
+  });
+
+  it('is told to be refused, not served, when that is what the backend did', async () => {
+    await start(1);
+    const reading = await opened();
+    (await nextAt(0)).res.writeHead(400, { 'content-type': 'application/json' }).end('{"error":{"code":"bad"}}');
+    await reading.done;
+    assert.deepEqual(latest().outcome, { kind: 'refused', status: 400 });
+  });
+
+  it('keeps the reason of a refusal that is compressed', async () => {
+    await start(1);
+    const error = { code: 'its_own', message: 'Why.' };
+    const reading = await opened();
+    (await nextAt(0)).res
+      .writeHead(400, { 'content-type': 'application/json', 'content-encoding': 'gzip' })
+      .end(gzipSync(JSON.stringify({ error })));
+    const text = withoutKeepAlives((await reading.done).body.toString());
+    assert.equal(text, `event: error\ndata: ${JSON.stringify({ type: 'error', error })}\n\n`);
+    running.assertIdle();
+  });
+
+  it('leaves no backend with an answer that nobody reads', async () => {
+    await start(1, { handlerLimits: { holdBytes: 10 } });
+    const reading = await opened();
+    const { res } = await nextAt(0);
+    const left = once(res, 'close');
+    res.writeHead(200, { 'content-type': 'application/json' });
+    res.write(`{"object":"response"}${' '.repeat(100)}`);
+    await left;
+    assert.match((await reading.done).body.toString(), /"code":"answer_not_streamed"/);
+    running.assertIdle();
+  });
+
+  it('blames nobody for a 500 when another refuses the request: it may be the request', async () => {
+    await start(2);
+    const reading = await opened();
+    (await nextAt(0)).res.writeHead(500, { 'content-type': 'application/json' }).end('{}');
+    (await nextAt(1)).res.writeHead(400, { 'content-type': 'application/json' }).end('{"error":{"code":"bad"}}');
+    await reading.done;
+    assert.deepEqual(statesOf(running), ['closed/closed', 'closed/closed']);
+  });
+
+  it('has no byte order mark where it was begun here, and keeps it where it was not', async () => {
+    await start(1, { settings: { SSE_KEEPALIVE_SECONDS: '0.3' } });
+    const asked = open(running.url + RESPONSES, { body: ASKED });
+    const first = await nextAt(0);
+    streamFrom(first, `\uFEFF${TEXT}`);
+    first.res.end(DONE);
+    assert.equal((await (await asked).done).body.toString(), `\uFEFF${TEXT}${DONE}`);
+    const reading = await opened();
+    const second = await nextAt(0);
+    streamFrom(second, `\uFEFF${TEXT}`);
+    second.res.end(DONE);
+    assert.equal(withoutKeepAlives((await reading.done).body.toString()), TEXT + DONE);
+    running.assertIdle();
   });
 
   it('is an error that the openai package throws', async () => {
@@ -218,6 +315,34 @@ describe('a stream that takes long to begin', () => {
     running.assertIdle();
   });
 
+  it('sends no keep-alives any more when its caller has left', async () => {
+    await start(1);
+    const intervals = watchIntervals();
+    try {
+      const reading = await opened();
+      assert.equal(intervals.running.size, 1);
+      const finished = running.event('request-finished');
+      reading.leave();
+      assert.equal((await finished).ending, 'abandoned');
+      assert.equal(intervals.running.size, 0);
+    } finally {
+      intervals.restore();
+    }
+  });
+
+  it('is the last on its connection when the balancer shuts down', async () => {
+    await start(1, { settings: { SSE_KEEPALIVE_SECONDS: '0.3' } });
+    const asked = open(running.url + RESPONSES, { body: ASKED, headers: { connection: 'keep-alive' } });
+    const { res } = await nextAt(0);
+    const drained = running.balancer.drain.begin(running.balancer, { graceMs: 0, totalMs: 10_000 });
+    const reading = await asked;
+    assert.equal(reading.headers.connection, 'close');
+    streamFrom({ path: '', headers: {}, body: Buffer.alloc(0), res }, TEXT);
+    res.end(DONE);
+    assert.equal((await reading.done).isComplete, true);
+    await drained;
+  });
+
   it('is told in-band that the balancer shuts down', async () => {
     await start(1);
     const reading = await opened();
@@ -239,6 +364,37 @@ describe('a stream that takes long to begin', () => {
     const name = 'x-ratelimit-remaining-tokens';
     assert.match(String(reading.headers[name]), /^\d+$/);
     assert.equal((await again).headers[name], reading.headers[name]);
+  });
+
+  for (const [what, status, body, used] of [
+    ['nothing when it was refused', 400, '{"error":{"code":"bad"}}', 0],
+    ['what an answer that was no stream used', 200, '{"usage":{"input_tokens":10,"output_tokens":20}}', 30],
+  ] as const) {
+    it(`is charged ${what} to a client with limits`, async () => {
+      await start(1, { settings: { CLIENT_LIMITS: 'tester=1000tpm' } });
+      const asked = JSON.stringify({ ...JSON.parse(ASKED), max_output_tokens: 100 });
+      const left = ({ headers }: Reading): number => Number(headers['x-ratelimit-remaining-tokens']);
+      const first = await opened(RESPONSES, asked);
+      (await nextAt(0)).res.writeHead(status, { 'content-type': 'application/json' }).end(body);
+      await first.done;
+      const second = await opened(RESPONSES, asked);
+      // To a few of them, which a minute gives back while the test runs.
+      assert.ok(Math.abs(left(first) - used - left(second)) < 5, `${left(first)}, then ${left(second)}`);
+      second.leave();
+    });
+  }
+
+  it('is a chat, a completion or a response', async () => {
+    await start(1);
+    for (const [path, body] of [
+      ['/chat/completions', chat({ stream: true })],
+      ['/completions', JSON.stringify({ model: 'gpt-5.4-mini', prompt: 'x', stream: true })],
+      [RESPONSES, ASKED],
+    ] as const) {
+      const reading = await opened(path, body);
+      (await nextAt(0)).res.destroy();
+      await reading.done;
+    }
   });
 
   it('is never begun for what is not streamed', async () => {
@@ -264,6 +420,22 @@ describe('a stream that takes long to begin', () => {
     running.assertIdle();
   });
 
+  it('adds nothing to an answer that is no stream and takes its time', async () => {
+    await start(1, { handlerLimits: { holdBytes: 10 } });
+    const asked = open(running.url + RESPONSES, { body: ASKED });
+    const { res } = await nextAt(0);
+    const text = `{"object":"response"}${' '.repeat(100)}`;
+    res.writeHead(200, { 'content-type': 'application/json' });
+    res.write(text);
+    const reading = await asked;
+    // As long as another one takes to be begun.
+    const other = await opened();
+    other.leave();
+    res.end(text);
+    const received = await reading.done;
+    assert.deepEqual([received.isComplete, received.body.toString()], [true, text + text]);
+  });
+
   it('is begun for a backend that streams what nobody knew would be', async () => {
     await start(1);
     const asked = open(`${running.url}/responses/resp_1?stream=true`);
@@ -280,15 +452,22 @@ describe('a stream that takes long to begin', () => {
 describe('the time to the first token', () => {
   let running: RunningBalancer;
   let upstreams: readonly HeldUpstream[];
-  beforeEach(async () => {
+  beforeEach(() => start());
+  afterEach(stop);
+
+  async function start(settings: Readonly<Record<string, string>> = {}, setup: BalancerSetup = {}): Promise<void> {
     upstreams = await Promise.all([startHeldUpstream(), startHeldUpstream()]);
-    const settings = { ...behind(...upstreams.map(({ url }) => url)), FIRST_TOKEN_TIMEOUT_SECONDS: '0.05' };
-    running = await startBalancer({ backends: 0, settings });
-  });
-  afterEach(async () => {
+    running = await startBalancer({
+      backends: 0,
+      ...setup,
+      settings: { ...behind(...upstreams.map(({ url }) => url)), FIRST_TOKEN_TIMEOUT_SECONDS: '0.05', ...settings },
+    });
+  }
+
+  async function stop(): Promise<void> {
     await running.close();
     await Promise.all(upstreams.map((upstream) => upstream.close()));
-  });
+  }
 
   const at = (index: number): HeldUpstream => {
     const upstream = upstreams[index];
@@ -320,6 +499,40 @@ describe('the time to the first token', () => {
       running.assertIdle();
     });
   }
+
+  it('begins with the request, not with the headers', async () => {
+    await stop();
+    const clock = manualClock();
+    await start({ FIRST_TOKEN_TIMEOUT_SECONDS: '60' }, { clock: clock.now });
+    const asked = send(running.url + RESPONSES, { body: ASKED });
+    const { res } = await at(0).next();
+    clock.advance(60_000);
+    res.writeHead(200, { 'content-type': 'text/event-stream' });
+    res.write(CREATED);
+    (await at(1).next()).res.writeHead(200, { 'content-type': 'text/event-stream' }).end(TEXT + DONE);
+    assert.equal((await asked).headers['x-balancer-trace'], 'openai1=first-token-timeout openai2=200');
+  });
+
+  it('is no blame for a model when it is the host that is not reached', async () => {
+    // It accepts and says nothing: TLS never stands.
+    const sockets = new Set<Socket>();
+    const mute = createServer((socket) => {
+      sockets.add(socket);
+      socket.on('error', () => undefined).resume();
+    });
+    mute.listen(0, '127.0.0.1');
+    await once(mute, 'listening');
+    const address = mute.address();
+    assert.ok(typeof address === 'object' && address !== null);
+    await stop();
+    await start({ BACKEND_1_URL: `https://127.0.0.1:${address.port}`, CONNECT_TIMEOUT_SECONDS: '10' });
+    const asked = send(running.url + RESPONSES, { body: ASKED });
+    (await at(1).next()).res.writeHead(200, { 'content-type': 'text/event-stream' }).end(TEXT + DONE);
+    assert.equal(course(await asked).trace, 'openai1=connect openai2=200');
+    assert.deepEqual(statesOf(running), ['open/closed', 'closed/closed']);
+    for (const socket of sockets) socket.destroy();
+    mute.close();
+  });
 
   it('does not matter any more after the first content', async () => {
     const reading = open(running.url + RESPONSES, { body: ASKED });

@@ -3,14 +3,21 @@
 import assert from 'node:assert/strict';
 import { startBalancer, type BalancerSetup, type RunningBalancer } from '../support/balancer.ts';
 import { chat, errorOf, send, type Received } from '../support/http.ts';
+import { manualClock } from '../support/manual-clock.ts';
+import { useManualTimers, type ManualTimers } from '../support/manual-timers.ts';
 import { answerOf, callCounts, course } from '../support/observed.ts';
+import { until } from '../support/until.ts';
 
 const PATH = '/v1/chat/completions';
 const DEPLOYMENT = 'gpt-5.4-mini';
 
 describe('a backend of a better priority', () => {
   let running: RunningBalancer;
-  afterEach(() => running.close());
+  let timers: ManualTimers | undefined;
+  afterEach(async () => {
+    timers?.restore();
+    await running.close();
+  });
 
   async function start(settings: Readonly<Record<string, string>> = {}, setup: BalancerSetup = {}): Promise<void> {
     running = await startBalancer({
@@ -68,6 +75,38 @@ describe('a backend of a better priority', () => {
       running.assertIdle();
     });
   }
+
+  it('is waited for by one when somebody waited in vain, and nobody queues behind that one, whatever may be held', async () => {
+    const clock = manualClock();
+    const manual = useManualTimers();
+    timers = manual;
+    const waits = (count: number): Promise<void> => until(() => running.balancer.hold.size === count);
+    const pass = (ms: number): void => {
+      clock.advance(ms);
+      manual.advance(ms);
+    };
+    await start({ MAX_HOLD_SECONDS: '2' }, { clock: clock.now });
+    running.resources[0]?.always({ kind: 'throttle', retryAfterMs: 100 });
+    const both = [ask(), ask()];
+    await waits(2);
+    pass(100);
+    await Promise.all(both);
+    const only = ask();
+    await waits(1);
+    for (const one of await Promise.all([ask(), ask(), ask()])) assert.equal(course(one).trace, 'openai2=200');
+    assert.equal(running.balancer.hold.size, 1);
+    pass(100);
+    assert.equal(answerOf(await only), 'openai2 answers: Say hello.');
+    running.assertIdle();
+  });
+
+  it('that names waits which are not true is asked nine times by a request, which is spilled then', async () => {
+    await start({ PRIORITY_WAIT_MS: '5000' });
+    running.resources[0]?.always({ kind: 'throttle', retryAfterMs: 1 });
+    assert.equal(answerOf(await ask()), 'openai2 answers: Say hello.');
+    assert.deepEqual(callCounts(running), [9, 1]);
+    running.assertIdle();
+  });
 
   it('that is failing is nobody to be spilled from', async () => {
     await start();

@@ -80,6 +80,16 @@ describe('the output of the process', function () {
     assert.equal(started.errors, '');
   });
 
+  it('tells how a backend stands in the end, though it is told once a second', async () => {
+    const started = await startProcess({ ...fleet.env, MAX_HOLD_SECONDS: '2' });
+    for (const resource of fleet.resources) resource.script({ kind: 'throttle', retryAfterMs: 10 });
+    assert.equal((await send(`${started.url}/v1/chat/completions`, { body: chat() })).status, 200);
+    started.signal('SIGINT');
+    assert.deepEqual(await started.exited, { code: 0, signal: null });
+    const changes = started.lines.filter((line) => /^(?:WARNING )?Backend openai/.test(line));
+    assert.match(changes.at(-1) ?? '', /^Backend openai\d\/gpt-5\.4-mini returning: /);
+  });
+
   it('holds the last lines when the process ends at once', async () => {
     const started = await startProcess(fleet.env);
     assert.equal((await send(`${started.url}/v1/chat/completions`, { body: chat() })).status, 200);

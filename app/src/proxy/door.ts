@@ -28,7 +28,6 @@ export interface Entered {
   readonly pass?: Pass;
   /** Tokens that its client was charged; 0 where they are not counted. */
   readonly charged: number;
-  /** How long it may wait for a throttled backend. */
   /** In ms; it would not wait longer for anything. */
   readonly longestWaitMs: number;
   /** Gives back what it held. `tokens`: what it came to, if anybody knows. */

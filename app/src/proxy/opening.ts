@@ -24,7 +24,7 @@ export function isStreamed({ stream, operation }: Asked): boolean {
 
 /** It gives the content that was asked for, in events. */
 export function isStream({ status, header }: Pick<Answer, 'status' | 'header'>): boolean {
-  return status >= 200 && status < 300 && isEventStream(header);
+  return status === 200 && isEventStream(header);
 }
 
 export class Opening {

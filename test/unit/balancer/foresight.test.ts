@@ -123,6 +123,13 @@ describe('foresight', () => {
     assert.equal(scene.waitFor(60_000), 0);
   });
 
+  it('looks at what is left of the requests too', () => {
+    const foresight = new Foresight();
+    foresight.sent(1, SMALL, 0);
+    foresight.told(1, { limitTokens: TPM, remainingTokens: TPM, limitRequests: 100, remainingRequests: 10 }, false);
+    assert.equal(foresight.outlook(SMALL, 0).rank, 0.1);
+  });
+
   it('uses the capacity of the settings as the limit until an answer names one', () => {
     const scene = new Scene({ ...SPEC, window: 'fixed' }, new Foresight(TPM));
     scene.foresight.sent(1000, { tokens: 10, openTokens: 0 }, 0);
@@ -210,6 +217,34 @@ describe('foresight', () => {
       assert.equal(scene.foresight.outlook(SMALL, scene.now).rank, 1000 / TPM);
     });
 
+    it('charges no tokens either where a stream had begun with a 200', () => {
+      const foresight = new Foresight();
+      foresight.sent(1, SMALL, 0);
+      foresight.told(1, { limitTokens: TPM, remainingTokens: 10_000 }, false);
+      foresight.sent(2, { tokens: 4000, openTokens: 0 }, 1);
+      assert.equal(foresight.outlook(SMALL, 1).rank, 6000 / TPM);
+      foresight.refused(2, undefined, undefined, 2);
+      assert.equal(foresight.outlook(SMALL, 2).rank, 10_000 / TPM);
+    });
+
+    it('for want of requests is when there are some again', () => {
+      const foresight = new Foresight();
+      const quota = { limitTokens: TPM, remainingTokens: TPM, limitRequests: 6000, remainingRequests: 0 };
+      foresight.sent(1, SMALL, 0);
+      foresight.told(1, quota, true);
+      assert.equal(foresight.refused(1, quota, 2000, 0), undefined);
+      assert.equal(foresight.outlook(SMALL, 0).fitsAt, 2000);
+    });
+
+    it('says nothing of the tokens when just as many were left', () => {
+      const foresight = new Foresight();
+      const quota = { limitTokens: TPM, remainingTokens: 1000 };
+      foresight.sent(1, { tokens: 1000, openTokens: 0 }, 0);
+      foresight.told(1, quota, true);
+      assert.equal(foresight.refused(1, quota, 2000, 0), undefined);
+      assert.equal(foresight.outlook({ tokens: 2000, openTokens: 0 }, 0).fitsAt, 0);
+    });
+
     it('for too many requests a minute is the end of that window', () => {
       const scene = new Scene({ ...SPEC, rpm: 60, window: 'fixed' });
       for (let n = 0; n < 60; n += 1) scene.ask(1);
@@ -275,6 +310,62 @@ describe('foresight', () => {
       assert.equal(scene.waitFor(1), 0);
     });
 
+    /** Three were taken in the slice that ends at 18,000, and a fourth refused. */
+    function startFull(): Scene {
+      const scene = new Scene(SLICED);
+      scene.now = 17_200;
+      for (let n = 0; n < 4; n += 1) scene.ask(1);
+      assert.equal(scene.waitFor(1), 800);
+      return scene;
+    }
+
+    it('keeps a slice for all that is refused in it', () => {
+      const { foresight, now } = startFull();
+      foresight.sent(99, SMALL, now);
+      foresight.told(99, {}, true);
+      assert.equal(foresight.outlook(SMALL, now).fitsAt, now + 800);
+    });
+
+    it('keeps a slice for what was sent after the one that was taken, or before it began', () => {
+      const { foresight } = startFull();
+      // May have arrived in the slice before.
+      foresight.sent(98, SMALL, 18_990);
+      for (const seq of [99, 100, 101, 102, 103]) foresight.sent(seq, SMALL, 19_000);
+      for (const seq of [98, 99, 100, 101]) foresight.told(seq, {}, false);
+      assert.equal(foresight.outlook(SMALL, 19_000).fitsAt, 20_000);
+    });
+
+    it('forgets when its slices ended once it learns that they end at another time', () => {
+      const scene = startFull();
+      const { foresight } = scene;
+      const refusedAt = 18_600;
+      for (const seq of [97, 98, 99]) foresight.sent(seq, SMALL, refusedAt);
+      foresight.refused(99, { remainingTokens: 5000, remainingRequests: 100 }, 300, refusedAt);
+      assert.equal(foresight.outlook(SMALL, 18_899).fitsAt, 18_900);
+      assert.equal(foresight.outlook(SMALL, 18_950).fitsAt, 18_950);
+    });
+
+    it('takes a part of a request in a slice for a whole one', () => {
+      const foresight = new Foresight();
+      const quota = { limitRequests: 100, remainingRequests: 50, remainingTokens: 5000 };
+      for (const seq of [1, 2]) foresight.sent(seq, SMALL, 0);
+      foresight.told(2, quota, true);
+      foresight.refused(2, quota, 500, 0);
+      assert.equal(foresight.outlook(SMALL, 400).fitsAt, 500);
+      foresight.sent(3, SMALL, 600);
+      assert.equal(foresight.outlook(SMALL, 600).fitsAt, 600);
+      foresight.sent(4, SMALL, 600);
+      assert.equal(foresight.outlook(SMALL, 600).fitsAt, 1500);
+    });
+
+    it('takes no refusal for one of its size where a slice was full', () => {
+      const foresight = new Foresight();
+      const quota = { limitRequests: 60, limitTokens: TPM, remainingRequests: 50, remainingTokens: 50 };
+      foresight.sent(1, { tokens: 100, openTokens: 0 }, 0);
+      foresight.told(1, quota, true);
+      assert.equal(foresight.refused(1, quota, 500, 0), undefined);
+    });
+
     it('knows no slices where nobody says how many requests a minute there may be', () => {
       const foresight = new Foresight();
       for (let seq = 1; seq < 9; seq += 1) foresight.sent(seq, { tokens: 1, openTokens: 0 }, 0);
@@ -300,6 +391,45 @@ describe('foresight', () => {
       const counted = scene.foresight.amountOf(need);
       assert.ok(counted >= 100 && counted < 160, `${counted}`);
       assert.equal(scene.foresight.amountOf({ tokens: 600, openTokens: 0 }), 600);
+    });
+
+    /** So much was left after a first answer, when these were sent; then so much. */
+    function learnt(
+      needs: readonly (Parameters<Foresight['sent']>[1] & { readonly isRefused?: boolean })[],
+      used: number,
+    ): Foresight {
+      const foresight = new Foresight();
+      foresight.sent(1, SMALL, 0);
+      foresight.told(1, { limitTokens: TPM, remainingTokens: 50_000 }, false);
+      for (const [index, { isRefused = false, ...need }] of needs.entries()) {
+        foresight.sent(index + 2, need, 1);
+        if (isRefused) foresight.refused(index + 2, undefined, undefined, 1);
+      }
+      foresight.told(needs.length + 1, { remainingTokens: 50_000 - used }, false);
+      return foresight;
+    }
+
+    it('learns no more than a tenth at a time, and of small answers a little more', () => {
+      const need = { tokens: 600, openTokens: 500 };
+      assert.equal(learnt([need], 200).amountOf(need), 550);
+      assert.equal(learnt([need], 2000).amountOf(need), 650);
+      const small = { tokens: 110, openTokens: 10 };
+      assert.equal(learnt([small], 200).amountOf(small), 113.2);
+    });
+
+    it('shares a surprise among all that may have caused it', () => {
+      const need = { tokens: 600, openTokens: 500 };
+      assert.equal(learnt([need, need], 1140).amountOf(need), 570);
+    });
+
+    it('learns nothing from one that was refused, nor where a maximum was named', () => {
+      const need = { tokens: 600, openTokens: 500 };
+      const other = { tokens: 300, openTokens: 0 };
+      assert.equal(learnt([{ ...need, isRefused: true }, other], 100).amountOf(need), 600);
+      const foresight = learnt([], 0);
+      foresight.sent(2, need, 1);
+      foresight.told(2, { remainingTokens: 50_000 }, true);
+      assert.equal(foresight.amountOf(need), 600);
     });
 
     it('never takes them for more than four times what answers come to', () => {

@@ -178,6 +178,7 @@ describe('spilled from', () => {
   it('is the best one that is throttled, or throttled the request', () => {
     const middle = option('m', 'cooldown', cooldown(NOW + 9), { priority: 2 });
     assert.equal(spilledFrom([middle, THROTTLED, WORSE], WORSE, NOT_THROTTLED, NOW), 'a');
+    assert.equal(spilledFrom([THROTTLED, middle, WORSE], WORSE, NOT_THROTTLED, NOW), 'a');
     assert.equal(spilledFrom([option('a', 'reserve', returning(NOW)), WORSE], WORSE, NOT_THROTTLED, NOW), 'a');
     assert.equal(spilledFrom([option('a', 'available'), WORSE], WORSE, new Set(['a']), NOW), 'a');
   });

@@ -57,6 +57,78 @@ describe('window', () => {
     assert.equal(scene.window.left(scene.now), 10);
   });
 
+  it('is surprised by nothing when a window has ended: how much came back is not known', () => {
+    const scene = new Scene();
+    scene.send(1000);
+    scene.now += 1000;
+    assert.equal(scene.send(5900), undefined);
+  });
+
+  it('takes more than a hundredth of the limit that came back for the end of a window', () => {
+    const scene = new Scene();
+    scene.send(1000);
+    assert.equal(scene.send(1060)?.amount, -160);
+    assert.equal(scene.send(1121), undefined);
+  });
+
+  for (const [when, ms] of [
+    ['soon', 1000],
+    ['after a while', 15_000],
+  ] as const) {
+    it(`holds an end that nobody could foretell against no way of counting (${when})`, () => {
+      const scene = new Scene();
+      scene.send(1000);
+      scene.now += ms;
+      scene.send(5900);
+      scene.now += 10_000;
+      scene.send(5800);
+      assert.equal(scene.window.kind(), 'fixed');
+    });
+  }
+
+  it('keeps its end when it is seen by a request that was on its way', () => {
+    const scene = new Scene();
+    scene.send(50);
+    const end = scene.now + 1000;
+    scene.window.endsAt(end, scene.now);
+    scene.now = end - 50;
+    scene.send(5900);
+    scene.now = end + 5000;
+    scene.send(50, 5850);
+    assert.equal(scene.window.fitsAt(1000, end + 58_000), end + 60_000);
+  });
+
+  it('knows nothing a minute after the last word', () => {
+    const scene = new Scene();
+    scene.send(50);
+    assert.equal(scene.window.left(scene.now + 59_999), 50);
+    assert.equal(scene.window.left(scene.now + 60_000), undefined);
+  });
+
+  it('says of nothing larger than the limit when it fits', () => {
+    const scene = new Scene();
+    scene.send(50);
+    scene.window.endsAt(scene.now + 2000, scene.now);
+    assert.equal(scene.window.fitsAt(LIMIT, scene.now), scene.now + 2000);
+    assert.equal(scene.window.fitsAt(LIMIT + 1, scene.now), scene.now);
+  });
+
+  it('has at its end all but what was sent since, and at that very moment what is said', () => {
+    const scene = new Scene();
+    const end = scene.now + 2000;
+    const add = (seq: number, at: number): void =>
+      scene.sends.add({ seq, at, tokens: 100, openTokens: 0, isRefused: false });
+    scene.send(1000);
+    scene.window.endsAt(end, scene.now);
+    add(2, end - 1);
+    add(3, end);
+    add(4, end + 1);
+    assert.equal(scene.window.left(end - 1), 700);
+    assert.equal(scene.window.left(end + 1), LIMIT - 200);
+    scene.window.tell(3, end, 900);
+    assert.equal(scene.window.left(end + 1), 800);
+  });
+
   it('is fixed until something speaks for another way of counting', () => {
     assert.equal(new Scene().window.kind(), 'fixed');
   });
@@ -71,6 +143,59 @@ describe('window', () => {
     scene.send(50);
     const at = scene.window.fitsAt(1000, scene.now);
     assert.ok(Math.abs(at - scene.now - 43_000) <= 1000, `${at - scene.now} ms`);
+  });
+
+  /** A window that ends at 0.7 s of each minute, as requests at these times of it see it. */
+  function watchEnds(seen: readonly (readonly [before: number, after: number])[]): Scene {
+    const scene = new Scene();
+    for (const [minute, [before, after]] of seen.entries()) {
+      scene.now = 1_020_000 + minute * 60_000 + before;
+      scene.send(50, minute === 0 ? 100 : 1950);
+      scene.now += after - before;
+      scene.send(5900);
+      scene.now += 30_000;
+      scene.send(2000, 3900);
+    }
+    scene.now = 1_020_000 + seen.length * 60_000;
+    return scene;
+  }
+
+  it('is narrowed by each end that is seen, on either side', () => {
+    const scene = watchEnds([
+      [0, 1000],
+      [400, 1000],
+      [0, 750],
+    ]);
+    const minute = scene.now;
+    scene.now = minute - 1000;
+    scene.send(50, 1950);
+    assert.equal(scene.window.fitsAt(1000, minute - 1000), minute + 400);
+    assert.equal(scene.window.fitsAt(1000, minute + 399), minute + 400);
+    scene.now = minute + 500;
+    scene.send(50, 0);
+    // It has not ended yet; and a request may be on its way for 100 ms.
+    assert.equal(scene.window.fitsAt(1000, minute + 849), minute + 849);
+    assert.equal(scene.window.fitsAt(1000, minute + 850), minute + 60_500);
+  });
+
+  it('is sure of its end when it came twice where it was expected', () => {
+    const waits = (scene: Scene): boolean => {
+      scene.now -= 5000;
+      scene.send(50, 1950);
+      return scene.window.fitsAt(1000, scene.now) > scene.now;
+    };
+    const first = [0, 1000] as const;
+    const again = [-500, 700] as const;
+    assert.equal(waits(watchEnds([first, again])), false);
+    assert.equal(waits(watchEnds([first, again, again])), true);
+  });
+
+  it('is told by a refusal when exactly it ends', () => {
+    const scene = watchEnds([[0, 1000]]);
+    scene.now -= 1000;
+    scene.send(50, 1950);
+    scene.window.endsAt(scene.now + 1700, scene.now);
+    assert.equal(scene.window.fitsAt(1000, scene.now), scene.now + 1700);
   });
 
   it('asks in the while in which the window may end', () => {
@@ -99,6 +224,27 @@ describe('window', () => {
     assert.equal(scene.window.fitsAt(1000, scene.now), scene.now + 2000);
   });
 
+  it('that comes back evenly is never fuller than full, and takes as much as it has', () => {
+    const scene = new Scene();
+    // 100 a second come back, and 200 are used, up to the middle of a minute.
+    let left = LIMIT;
+    for (let second = 0; second < 600; second += 1) {
+      const used = second % 60 < 30 ? 180 : 10;
+      left = Math.min(LIMIT, left + 100) - used;
+      scene.send(left, used);
+      scene.now += 1000;
+    }
+    assert.equal(scene.window.kind(), 'leaky');
+    assert.equal(scene.window.left(scene.now + 30_000), LIMIT);
+    assert.equal(scene.window.fitsAt(LIMIT, scene.now + 30_000), scene.now + 30_000);
+    scene.send(3000, left - 2900);
+    scene.now += 10_000;
+    assert.equal(scene.send(3990, 10)?.amount, 0);
+    scene.send(0, 0);
+    // With a margin of 90.
+    assert.equal(scene.window.fitsAt(100, scene.now), scene.now + 1900);
+  });
+
   it('knows of what others use only what it is told', () => {
     const scene = new Scene();
     // Back a minute after it was used, by a burst in the first quarter of each minute.
@@ -112,5 +258,9 @@ describe('window', () => {
     assert.equal(scene.window.kind(), 'sliding');
     scene.send(0, 1);
     assert.equal(scene.window.fitsAt(5900, scene.now), scene.now + 60_000);
+    // What was said is believed for a minute.
+    assert.equal(scene.window.fitsAt(5900, scene.now + 500), scene.now + 60_000);
+    scene.send(LIMIT, 0);
+    assert.equal(scene.window.left(scene.now + 50_000), LIMIT);
   });
 });

@@ -116,6 +116,18 @@ describe('course: what failed', () => {
     ]);
   });
 
+  it('lets who throttled it be tried again when it begins anew, unless they failed it since', () => {
+    const course = new Course();
+    course.add(lease('a'), throttled(100), undefined);
+    course.add(lease('b'), UNAVAILABLE, undefined);
+    course.restart();
+    assert.deepEqual([...course.tried], ['b']);
+    course.add(lease('a'), UNAVAILABLE, undefined);
+    course.add(lease('c'), throttled(100), undefined);
+    course.restart();
+    assert.deepEqual([...course.tried], ['b', 'a']);
+  });
+
   it('gives the leases of the 500s, and of nothing else', () => {
     const course = new Course();
     const [first, second, third] = [lease('a'), lease('b'), lease('c')];

@@ -220,6 +220,39 @@ describe('hold', () => {
     assert.deepEqual(house.names(), ['first']);
   });
 
+  it('is looked at again for the first of all, whoever stands at its end', async () => {
+    const house = new House(timers, ['a', 'b']);
+    house.driver.attempt('a', throttled(40));
+    house.driver.attempt('b', throttled(240));
+    house.come('first', 2000, undefined, { failedBy: ['b'] });
+    house.come('second', 2000, undefined, { failedBy: ['a'] });
+    house.hold.wake();
+    house.pass(40);
+    await house.turn();
+    assert.deepEqual(house.names(), ['first']);
+  });
+
+  it('looks at those further behind when one of the sixty-four leaves', async () => {
+    const { hold } = new House(timers);
+    const callers: AbortController[] = [];
+    const got: (Acquired | undefined)[] = [];
+    for (let n = 0; n < 65; n += 1) {
+      const caller = new AbortController();
+      callers.push(caller);
+      const acquire = (): Acquired =>
+        n === 64 ? { kind: 'none', why: 'missing' } : { kind: 'wait', until: 2_000_000, why: 'throttled' };
+      const request = { line: GPT, acquire, until: 2_000_000, deadlines: [3_000_000], signal: caller.signal };
+      void hold.wait(request).then((one) => got.push(one));
+    }
+    assert.equal(hold.serve(GPT), 65);
+    callers[0]?.abort();
+    timers.advance(0);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(got, [undefined, { kind: 'none', why: 'missing' }]);
+    for (const caller of callers) caller.abort();
+    assert.equal(timers.pending, 0);
+  });
+
   it('goes to the worse priority when its time for the better is over, and waits on when that is throttled', async () => {
     const house = new House(timers, [backend('a'), backend('b', { priority: 2 })]);
     house.driver.attempt('a', throttled(300));
@@ -244,11 +277,27 @@ describe('hold', () => {
     assert.equal(house.lease('first').probe, true);
   });
 
-  it('leaves no timer behind when the last one leaves', () => {
+  it('waits for a recovery at the very deadline when timers go off early by the clock', async () => {
+    const house = new House(timers);
+    house.driver.attempt('a', throttled(700));
+    house.come('first', 700, house.driver.clock.now() + 700);
+    for (let n = 0; n < 701; n += 1) {
+      timers.advance(1);
+      house.driver.clock.advance(1);
+    }
+    await house.turn();
+    assert.equal(house.lease('first').probe, true);
+  });
+
+  it('leaves no timer behind when the last one leaves, however often it was looked at', () => {
     const house = new House(timers);
     house.driver.attempt('a', throttled(700));
     house.come('first', 2000, house.driver.clock.now() + 700);
-    house.callers.get('first')?.abort();
+    house.come('second', 2000, house.driver.clock.now() + 600);
+    house.hold.wake();
+    // Two deadlines and a look at the line.
+    assert.equal(timers.pending, 3);
+    for (const caller of house.callers.values()) caller.abort();
     assert.deepEqual([timers.pending, house.hold.size], [0, 0]);
   });
 

@@ -90,6 +90,55 @@ describe('a lease, or waiting for one', () => {
     assert.equal(course.tried.size, 0);
   });
 
+  it('is no longer waited for than the request would be held in all, whatever it waited for', async () => {
+    start([backend('ptu'), backend('paygo', { priority: 2 })]);
+    const patience = new Patience({ holdMs: 300, priorityMs: 150 });
+    const course = new Course();
+    const nextOne = (): ReturnType<typeof nextLease> =>
+      nextLease(parts, { deployment: GPT, tokens: 0 }, course, patience, caller.signal);
+    driver.attempt('ptu', throttled(140));
+    const waiting = nextOne();
+    pass(140);
+    const got = await waiting;
+    assert.ok(got?.kind === 'lease');
+    driver.settle(got.lease, throttled(9000));
+    course.add(got.lease, throttled(9000), undefined);
+    driver.attempt('paygo', throttled(161));
+    // In 301 ms from its first waiting on.
+    const { kind } = (await nextOne()) ?? {};
+    assert.equal(kind, 'none');
+  });
+
+  it('is for nobody of a priority that could not serve it, in a line either', async () => {
+    start([backend('small'), backend('large', { priority: 2 })]);
+    driver.attempt('large', throttled(100));
+    const course = new Course();
+    course.worseThan = 1;
+    const waiting = next({ holdMs: 2000 }, GPT, course);
+    hold.wake();
+    assert.equal(hold.size, 1);
+    pass(100);
+    const got = await waiting;
+    assert.ok(got?.kind === 'lease');
+    assert.equal(got.lease.backend.name, 'large');
+  });
+
+  it('is waited for up to the deadlines in their order, whichever is first', async () => {
+    start([backend('ptu'), backend('paygo', { priority: 2 })]);
+    driver.attempt('ptu', throttled(50));
+    const now = driver.clock.now();
+    const seen: (readonly number[])[] = [];
+    const wait: Hold['wait'] = ({ deadlines }) => {
+      seen.push(deadlines);
+      return Promise.resolve(undefined);
+    };
+    parts = { ...parts, hold: { ...hold, wait } };
+    await next({ holdMs: 100, priorityMs: 150 });
+    await next({ holdMs: 2000, priorityMs: 150 });
+    await next({ priorityMs: 150 });
+    assert.deepEqual(seen, [[now + 100, now + 150], [now + 150, now + 2000], [now + 150]]);
+  });
+
   describe('of a better priority', () => {
     beforeEach(() => start([backend('ptu'), backend('paygo', { priority: 2 })]));
 
@@ -139,6 +188,36 @@ describe('a lease, or waiting for one', () => {
       caller.abort();
       await one;
       await other;
+    });
+
+    it('was waited for in vain by those who went to the worse after all, and by nobody else', async () => {
+      const isCrowded = (): boolean => parts.crowds.isCrowded(GPT, driver.clock.now());
+      driver.attempt('ptu', throttled(43));
+      const served = next({ priorityMs: 150 });
+      pass(43);
+      assert.equal(nameOf(await served), 'ptu');
+      assert.equal(isCrowded(), false);
+      // Throttled both: it waits for whoever is back first.
+      pass(1000);
+      driver.attempt('ptu', throttled(9000));
+      driver.attempt('paygo', throttled(100));
+      const held = next({ holdMs: 2000, priorityMs: 150 });
+      pass(100);
+      const got = await held;
+      assert.ok(got?.kind === 'lease');
+      assert.deepEqual([got.lease.backend.name, got.lease.spilledFrom], ['paygo', 'ptu']);
+      assert.equal(isCrowded(), false);
+      // Longer than it said.
+      start([backend('ptu'), backend('paygo', { priority: 2 })]);
+      driver.attempt('ptu', throttled(43));
+      const [first, spilled] = [next({ priorityMs: 150 }), next({ priorityMs: 150 })];
+      pass(43);
+      const probe = await first;
+      assert.ok(probe?.kind === 'lease');
+      driver.settle(probe.lease, throttled(9000));
+      hold.wake();
+      assert.equal(nameOf(await spilled), 'paygo');
+      assert.equal(isCrowded(), true);
     });
 
     it('is waited for so long in all, however often it throttles the request', async () => {
