@@ -66,6 +66,8 @@ export class Window {
   private end: End | undefined;
   /** How often in a row it ended when it was foretold. */
   private cameTrue = 0;
+  /** Clock ms: the present one ends then, by the backend's own word. */
+  private namedUntil = 0;
 
   constructor(sends: Sends, amountOf: (send: Send) => number) {
     this.sends = sends;
@@ -118,8 +120,9 @@ export class Window {
 
   /** A refusal says that there is room then: of a fixed window it is the end, unless it speaks of something shorter. */
   endsAt(at: number, now: number): void {
-    if (this.end === undefined || at - now > LONGEST_SLICE_MS || isWithin(this.end, at))
-      this.end = { from: at, to: at };
+    if (this.end !== undefined && at - now <= LONGEST_SLICE_MS && !isWithin(this.end, at)) return;
+    this.end = { from: at, to: at };
+    this.namedUntil = at;
   }
 
   /** What is left now; undefined when nobody knows. */
@@ -141,7 +144,7 @@ export class Window {
     if (left >= needed || amount > limit) return now;
     const at = Math.min(this.backAt(needed - left, limit, now), told.at + WINDOW_MS);
     // A long wait is for the backend to name, unless what was foretold has often come true.
-    return at - now <= TRUSTED_MS || this.isSure() ? at : now;
+    return at - now <= TRUSTED_MS || this.isSure(now) ? at : now;
   }
 
   /** What comes back all the time may come a little later than foretold, and nothing is lost by leaving it there. */
@@ -149,10 +152,11 @@ export class Window {
     return this.kind() === 'fixed' ? 0 : limit * MARGIN;
   }
 
-  private isSure(): boolean {
+  private isSure(now: number): boolean {
     const kind = this.kind();
     const { errors } = this;
-    return kind === 'fixed' ? this.cameTrue >= OFTEN : errors[kind] < SMALL && errors.fixed > LARGE;
+    if (kind !== 'fixed') return errors[kind] < SMALL && errors.fixed > LARGE;
+    return this.cameTrue >= OFTEN || now < this.namedUntil;
   }
 
   /** When so much will be back. */

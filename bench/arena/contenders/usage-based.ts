@@ -1,8 +1,9 @@
 // The rule of LiteLLM's usage-based routing, not the product: of those that are not cooling down, the one that used the
 // fewest tokens in the present minute of the clock, ties by chance, without those whose tokens or requests a minute, which
-// its users configure, this request would exceed. A 429 cools a deployment down for 5 s. A request is tried again twice:
-// at once while another deployment is left, else after the refusal's Retry-After, or 0.5 s doubling when there is none.
-// To be kind to it: it hears a throttle in-band as a 429, and waits as long as everybody here may.
+// its users configure, this request would exceed. A 429 cools a deployment down for its Retry-After, or 5 s without one. A
+// request is tried again twice: at once while another deployment is left, else after the refusal's Retry-After, or 0.5 s
+// doubling when there is none. To be kind to it: it hears a throttle in-band as a 429, and waits as long as everybody here
+// may. The product itself is in bench/live-quota.
 import type { DeploymentSpec } from '../../../simulator/options.ts';
 import type { Answer } from '../resources.ts';
 import type { Contender } from './contender.ts';
@@ -61,8 +62,9 @@ export const usageBased: Contender = {
             usedBy(backend).tokens += promptTokens + completionTokens;
             return 'answered';
           }
-          usedBy(backend).coolsUntil = clock.now() + COOLDOWN_MS;
           last = answer;
+          const named = Number(answer.header('retry-after') ?? Number.NaN) * 1000;
+          usedBy(backend).coolsUntil = clock.now() + (named > 0 ? named : COOLDOWN_MS);
         }
         if (retry === RETRIES) return 'refused';
         if (all.some(({ coolsUntil }) => coolsUntil <= clock.now()) && backend !== undefined) continue;
