@@ -74,6 +74,8 @@ export class Foresight {
     // What is more than there ever is will be refused, and takes nothing.
     const tokens = amount > (this.tokens.limit ?? amount) ? 0 : amount;
     this.sends.add({ seq, at: now, tokens, openTokens, isRefused: false });
+    this.tokens.spend(tokens);
+    this.requests.spend(1);
   }
 
   /** Its answer came, and says what was left after it. */
@@ -90,7 +92,8 @@ export class Foresight {
     if (limitRequests !== undefined && limitRequests > 0) this.requests.limit = limitRequests;
     if (remainingTokens !== undefined) this.learn(this.tokens.tell(seq, send.at, remainingTokens));
     if (remainingRequests !== undefined) this.requests.tell(seq, send.at, remainingRequests);
-    if (!isRefused) this.slices = this.slices.filter((slice) => this.countIn(slice, send.at, 0, seq) <= slice.most);
+    if (isRefused) this.tokens.reckon();
+    else this.slices = this.slices.filter((slice) => this.countIn(slice, send.at, 0, seq) <= slice.most);
   }
 
   /**
@@ -101,6 +104,7 @@ export class Foresight {
     const send = this.sends.find(seq);
     if (send === undefined) return undefined;
     send.isRefused = true;
+    this.tokens.reckon();
     if (quota === undefined) return undefined;
     const { remainingTokens, remainingRequests } = quota;
     const isTooLarge = remainingTokens !== undefined && remainingTokens > 0 && remainingTokens < send.tokens;

@@ -59,6 +59,8 @@ export class Window {
   private readonly sends: Sends;
   private readonly amountOf: (send: Send) => number;
   private told: Told | undefined;
+  /** Of what was sent since it was told. */
+  private used = 0;
   /** What the race goes on from. */
   private start: Told | undefined;
   /** How far off each was of late, in shares of the limit. */
@@ -99,7 +101,18 @@ export class Window {
     }
     this.told = { seq, at, left };
     this.start ??= this.told;
+    this.reckon();
     return surprise;
+  }
+
+  /** So much was sent now. */
+  spend(amount: number): void {
+    this.used += amount;
+  }
+
+  /** What was sent counts otherwise than it did. */
+  reckon(): void {
+    this.used = this.told === undefined ? 0 : this.sum(this.sends.between(this.told.seq));
   }
 
   /** Who foretold this best? @param isNews a window ended, and nobody knew yet when they do */
@@ -130,7 +143,12 @@ export class Window {
     const { told, limit } = this;
     // What was said a window ago says nothing.
     if (told === undefined || limit === undefined || now - told.at >= WINDOW_MS) return undefined;
-    return this.foretoldBy(this.kind(), told, now, this.sends.between(told.seq), limit);
+    const kind = this.kind();
+    const hasEnded = this.end !== undefined && lastEnd(this.end.from, now) > told.at;
+    // The usual case, at every decision: without looking at what was sent.
+    if (kind === 'fixed' && !hasEnded) return told.left - this.used;
+    if (kind === 'leaky') return refilled(told, now, limit) - this.used;
+    return this.foretoldBy(kind, told, now, this.sends.between(told.seq), limit);
   }
 
   /**
@@ -185,9 +203,7 @@ export class Window {
 
   /** What is left then, if it is counted so. @param sent since it was told */
   private foretoldBy(kind: Kind, told: Told, now: number, sent: readonly Send[], limit: number): number {
-    if (kind === 'leaky') {
-      return Math.min(limit, told.left + (limit * (now - told.at)) / WINDOW_MS) - this.sum(sent);
-    }
+    if (kind === 'leaky') return refilled(told, now, limit) - this.sum(sent);
     if (kind === 'sliding') return Math.min(limit, told.left + this.freedBetween(told.at, now)) - this.sum(sent);
     const began = this.end === undefined ? undefined : lastEnd(this.end.from, now);
     if (began === undefined || began <= told.at) return told.left - this.sum(sent);
@@ -239,6 +255,10 @@ export class Window {
     for (const send of sends) sum += this.amountOf(send);
     return sum;
   }
+}
+
+function refilled({ at, left }: Told, now: number, limit: number): number {
+  return Math.min(limit, left + (limit * (now - at)) / WINDOW_MS);
 }
 
 function isWithin({ from, to }: End, at: number): boolean {

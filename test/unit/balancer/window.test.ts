@@ -18,6 +18,7 @@ class Scene {
   send(left: number, tokens = 100) {
     this.seq += 1;
     this.sends.add({ seq: this.seq, at: this.now, tokens, openTokens: 0, isRefused: false });
+    this.window.spend(tokens);
     return this.window.tell(this.seq, this.now, left);
   }
 
@@ -116,8 +117,10 @@ describe('window', () => {
   it('has at its end all but what was sent since, and at that very moment what is said', () => {
     const scene = new Scene();
     const end = scene.now + 2000;
-    const add = (seq: number, at: number): void =>
+    const add = (seq: number, at: number): void => {
       scene.sends.add({ seq, at, tokens: 100, openTokens: 0, isRefused: false });
+      scene.window.spend(100);
+    };
     scene.send(1000);
     scene.window.endsAt(end, scene.now);
     add(2, end - 1);
