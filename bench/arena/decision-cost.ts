@@ -3,7 +3,7 @@
 import { createPool } from '../../app/src/balancer/pool.ts';
 import type { Quota } from '../../app/src/balancer/quota.ts';
 import { minimum, median } from '../statistics.ts';
-import { randomFrom } from './random.ts';
+import { randomFrom } from '../random.ts';
 
 const BACKENDS = 3;
 const DEPLOYMENTS = 10;

@@ -1,7 +1,7 @@
 // Prompts that begin alike: as many different beginnings as a busy application has system prompts and documents, of 1,100
 // to 2,400 tokens, the n-th of them asked for 1/n as often as the first. Only these have a text, which the caches read.
 import type { Prompt } from '../../simulator/model/prompt.ts';
-import { between, randomOf } from './random.ts';
+import { between, randomOf } from '../random.ts';
 
 const HOW_MANY = 60;
 

@@ -7,7 +7,7 @@ import { throttleHeaders } from '../../simulator/answering/wire.ts';
 import type { HeaderList } from '../../simulator/answering/wire.ts';
 import { PromptCache } from '../../simulator/model/prompt-cache.ts';
 import type { VirtualClock } from './clock.ts';
-import { between, randomOf } from './random.ts';
+import { between, randomOf } from '../random.ts';
 import type { ArenaRequest } from './workload.ts';
 
 export interface Usage {

@@ -3,7 +3,7 @@
 import type { DeploymentSpec } from '../../simulator/options.ts';
 import { VirtualClock } from './clock.ts';
 import type { Contender, Ending } from './contenders/contender.ts';
-import { randomOf } from './random.ts';
+import { randomOf } from '../random.ts';
 import { createResources } from './resources.ts';
 import type { Attempt } from './resources.ts';
 import type { ArenaRequest } from './workload.ts';

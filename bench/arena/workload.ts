@@ -2,7 +2,7 @@
 import { estimateTokens } from '../../simulator/limits/quota.ts';
 import type { Prompt } from '../../simulator/model/prompt.ts';
 import { PREFIXES, sharedPrompt } from './prompts.ts';
-import { between, randomOf } from './random.ts';
+import { between, randomOf } from '../random.ts';
 
 export const workloadNames = ['a', 'b', 'c', 'd', 'e', 'f'] as const;
 export type WorkloadName = (typeof workloadNames)[number];

@@ -1,5 +1,5 @@
 // The quotas, and which requests arrive when: drawn from a seed, so that every contender gets the same ones. Pure.
-import { randomOf, between } from '../arena/random.ts';
+import { randomOf, between } from '../random.ts';
 import { drawSpecs } from '../arena/resources.ts';
 import { arrivals, total } from '../arena/workload.ts';
 import type { ArenaRequest, Workload } from '../arena/workload.ts';

@@ -1,4 +1,5 @@
 // Which requests arrive when: drawn from a seed, so that every contender gets the same ones. Pure.
+import { between, randomFrom } from '../random.ts';
 import { ANSWER_TOKENS, LEAST_MAX_TOKENS, MOST_MAX_TOKENS, tokensIn } from './shapes.ts';
 import type { Shape } from './shapes.ts';
 
@@ -57,19 +58,4 @@ export function tokensOf({ promptTokens }: Arrival): number {
 /** What it is counted as when it arrives. */
 export function countedTokensOf({ promptTokens, maxTokens }: Arrival): number {
   return promptTokens + maxTokens;
-}
-
-function between(least: number, most: number, random: () => number): number {
-  return least + Math.floor(random() * (most - least + 1));
-}
-
-/** mulberry32: numbers from 0 to below 1, the same for the same seed. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -2,14 +2,13 @@
 // whole and streamed answers. What the caller gets, who was asked what, and what is believed of each backend afterwards.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
 import type { HandlerLimits } from '../../app/src/proxy/handler-deps.ts';
 import type { Fault } from '../../simulator/scenario.ts';
 import { startBalancer, type RunningBalancer } from '../support/balancer.ts';
 import { chat, errorOf, send, type Received } from '../support/http.ts';
 import { manualClock } from '../support/manual-clock.ts';
 import { answerOf, assertCall, callCounts, course, hasNoOpenRequests, statesOf } from '../support/observed.ts';
+import { startMuteServer } from '../support/mute-server.ts';
 import { takeDown } from '../support/outage.ts';
 import { until } from '../support/until.ts';
 
@@ -516,17 +515,8 @@ describe('failover: what is told when the backends failed in different ways', ()
 
 describe('failover: a connection', () => {
   it('that does not stand within CONNECT_TIMEOUT_SECONDS opens the circuit breaker of the whole host', async () => {
-    // It accepts and says nothing: TLS never stands.
-    const sockets = new Set<Socket>();
-    const mute = createServer((socket) => {
-      sockets.add(socket);
-      socket.on('error', () => undefined).resume();
-    });
-    mute.listen(0, '127.0.0.1');
-    await once(mute, 'listening');
-    const address = mute.address();
-    assert.ok(typeof address === 'object' && address !== null);
-    const settings = { BACKEND_1_URL: `https://127.0.0.1:${address.port}`, CONNECT_TIMEOUT_SECONDS: '0.2' };
+    const mute = await startMuteServer();
+    const settings = { BACKEND_1_URL: mute.url, CONNECT_TIMEOUT_SECONDS: '0.2' };
     const running = await startBalancer({ settings });
     try {
       const received = await send(running.url + V1, { body: chat() });
@@ -535,12 +525,11 @@ describe('failover: a connection', () => {
       assert.deepEqual(statesOf(running), ['open/closed', 'closed/closed', 'closed/closed']);
       const next = await send(running.url + V1, { body: chat() });
       assert.equal(course(next).trace, 'openai2=200');
-      await until(() => [...sockets].every(({ closed }) => closed));
+      await until(() => mute.connections === 0);
       running.assertIdle();
     } finally {
       await running.close();
-      for (const socket of sockets) socket.destroy();
-      mute.close();
+      await mute.close();
     }
   });
 });

@@ -2,13 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import OpenAI, { APIError } from 'openai';
 import { CLIENT_KEY, startBalancer, type BalancerSetup, type RunningBalancer } from '../support/balancer.ts';
 import { behind, startHeldUpstream, type HeldRequest, type HeldUpstream } from '../support/held-upstream.ts';
 import { chat, send } from '../support/http.ts';
 import { manualClock } from '../support/manual-clock.ts';
+import { startMuteServer } from '../support/mute-server.ts';
 import { course, statesOf } from '../support/observed.ts';
 import { open, type Reading } from '../support/reading.ts';
 import { until } from '../support/until.ts';
@@ -514,24 +514,14 @@ describe('the time to the first token', () => {
   });
 
   it('is no blame for a model when it is the host that is not reached', async () => {
-    // It accepts and says nothing: TLS never stands.
-    const sockets = new Set<Socket>();
-    const mute = createServer((socket) => {
-      sockets.add(socket);
-      socket.on('error', () => undefined).resume();
-    });
-    mute.listen(0, '127.0.0.1');
-    await once(mute, 'listening');
-    const address = mute.address();
-    assert.ok(typeof address === 'object' && address !== null);
+    const mute = await startMuteServer();
     await stop();
-    await start({ BACKEND_1_URL: `https://127.0.0.1:${address.port}`, CONNECT_TIMEOUT_SECONDS: '10' });
+    await start({ BACKEND_1_URL: mute.url, CONNECT_TIMEOUT_SECONDS: '10' });
     const asked = send(running.url + RESPONSES, { body: ASKED });
     (await at(1).next()).res.writeHead(200, { 'content-type': 'text/event-stream' }).end(TEXT + DONE);
     assert.equal(course(await asked).trace, 'openai1=connect openai2=200');
     assert.deepEqual(statesOf(running), ['open/closed', 'closed/closed']);
-    for (const socket of sockets) socket.destroy();
-    mute.close();
+    await mute.close();
   });
 
   it('does not matter any more after the first content', async () => {

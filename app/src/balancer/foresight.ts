@@ -92,8 +92,7 @@ export class Foresight {
     if (limitRequests !== undefined && limitRequests > 0) this.requests.limit = limitRequests;
     if (remainingTokens !== undefined) this.learn(this.tokens.tell(seq, send.at, remainingTokens));
     if (remainingRequests !== undefined) this.requests.tell(seq, send.at, remainingRequests);
-    if (isRefused) this.tokens.reckon();
-    else this.slices = this.slices.filter((slice) => this.countIn(slice, send.at, 0, seq) <= slice.most);
+    if (!isRefused) this.slices = this.slices.filter((slice) => this.countIn(slice, send.at, 0, seq) <= slice.most);
   }
 
   /**

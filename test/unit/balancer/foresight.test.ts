@@ -245,6 +245,13 @@ describe('foresight', () => {
       assert.equal(foresight.outlook({ tokens: 2000, openTokens: 0 }, 0).fitsAt, 0);
     });
 
+    it('comes when the requests of a minute are used up, those under way too, whatever is left of the tokens', () => {
+      const scene = new Scene({ ...SPEC, rpm: 10, window: 'fixed' });
+      scene.ask(1);
+      for (let n = 0; n < 9; n += 1) scene.ask(1, { isSilent: true });
+      assert.equal(scene.foresight.outlook(SMALL, scene.now).rank, 0);
+    });
+
     it('for too many requests a minute is the end of that window', () => {
       const scene = new Scene({ ...SPEC, rpm: 60, window: 'fixed' });
       for (let n = 0; n < 60; n += 1) scene.ask(1);

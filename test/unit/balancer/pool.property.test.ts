@@ -25,7 +25,7 @@ import {
   throttled,
   type PoolDriver,
 } from '../../support/pool.ts';
-import { seededRandom } from '../../support/random.ts';
+import { randomFrom } from '../../../bench/random.ts';
 
 const DEPLOYMENTS = ['x', 'y', ''];
 
@@ -102,7 +102,7 @@ class History {
 
   constructor(seed: number) {
     const backends = ['a', backend('b', { weight: 3 }), backend('c', { priority: 2 })];
-    this.driver = startPool(backends, { random: seededRandom(seed) });
+    this.driver = startPool(backends, { random: randomFrom(seed) });
   }
 
   play(step: Step): void {
@@ -328,7 +328,7 @@ describe('pool: any outage with one healthy backend', () => {
   ): readonly Request[] {
     const driver = startPool(
       names.map((name, index) => backend(name, { priority: priorities[index] ?? 1 })),
-      { random: seededRandom(turns.length) },
+      { random: randomFrom(turns.length) },
     );
     let next = 0;
     const answer = (name: string): Outcome => {

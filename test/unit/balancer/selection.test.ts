@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import type { Standing } from '../../../app/src/balancer/circuit-breaker.ts';
 import { select, type Candidate } from '../../../app/src/balancer/selection.ts';
 import { backend } from '../../support/pool.ts';
-import { seededRandom } from '../../support/random.ts';
+import { randomFrom } from '../../../bench/random.ts';
 
 interface Given {
   readonly standing?: Standing;
@@ -114,7 +114,7 @@ describe('selection: ties', () => {
   });
 
   it('shares by weight', () => {
-    const random = seededRandom(7);
+    const random = randomFrom(7);
     const weights = { a: 1, b: 3, c: 6 };
     const candidates = Object.entries(weights).map(([name, weight]) => candidate(name, { weight }));
     const counts = new Map<string, number>();

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
-import { callerHeaders, UPSTREAM_HEADERS, upstreamHeaders, type Credential } from '../../../app/src/proxy/headers.ts';
+import {
+  callerHeaders,
+  headersSeen,
+  UPSTREAM_HEADERS,
+  upstreamHeaders,
+  type Credential,
+} from '../../../app/src/proxy/headers.ts';
 
 const KEY: Credential = { header: 'api-key', value: 'backend-key' };
 const TOKEN: Credential = { header: 'authorization', value: 'Bearer backend-token' };
@@ -190,5 +196,18 @@ describe('headers: to the caller', () => {
   it('are none of none', () => {
     assert.deepEqual(callerHeaders([]), []);
     assert.deepEqual(callerHeaders(['odd']), []);
+  });
+});
+
+describe('headers: what they tell the pool', () => {
+  const seen = (status: number, headers: Readonly<Record<string, string>>) =>
+    headersSeen({ status, header: (name) => headers[name] });
+
+  it('is what is left of a quota, and whether it is that of a refusal', () => {
+    const quota = { remainingTokens: 7 };
+    const headers = { 'x-ratelimit-remaining-tokens': '7' };
+    assert.deepEqual(seen(200, headers), { kind: 'headers', quota, isRefused: false });
+    assert.deepEqual(seen(429, headers), { kind: 'headers', quota, isRefused: true });
+    assert.deepEqual(seen(429, {}), { kind: 'headers' });
   });
 });
