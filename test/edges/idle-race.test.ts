@@ -52,6 +52,10 @@ describe('a kept connection that its backend closes as it is used again', () => 
         assert.deepEqual(course(received), { backend: 'openai1', attempts: '2', trace: 'openai1=200' });
         assert.deepEqual([finished.ending, finished.reasons], ['delivered', undefined]);
         assert.deepEqual(callCounts(running), [1, 0]);
+        assert.deepEqual(
+          running.events.flatMap((event) => (event.kind === 'attempt-ended' ? [event.outcome.kind] : [])).slice(-2),
+          ['failed', 'served'],
+        );
         assertCall(first.calls[0], { path: '/openai/v1/chat/completions', body, key: 'key-1' });
         // The second try went out on a connection of its own, so the next request finds none that was kept.
         assert.equal(first.calls[0]?.headers.connection, 'close');

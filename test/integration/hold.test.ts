@@ -48,6 +48,8 @@ describe('holding', () => {
     assert.deepEqual(callCounts(running), [2, 1, 1]);
     running.assertIdle();
     assert.equal(running.balancer.hold.size, 0);
+    const { heldMs = 0, durationMs } = await running.event('request-finished', 0);
+    assert.ok(heldMs >= 99 && heldMs <= durationMs);
   });
 
   it('holds the next request without asking anybody who is still throttled', async () => {

@@ -27,8 +27,10 @@ describe('what is told of a request', () => {
       path: '/v1/chat/completions',
       operation: 'chat/completions',
       deployment: 'gpt-5.4-mini',
+      stream: true,
       attempts: 1,
       trace: 'openai1=200',
+      firstContentMs: 0,
       durationMs: 0,
       ending: 'delivered',
       status: 200,
@@ -36,7 +38,7 @@ describe('what is told of a request', () => {
     });
     assert.deepEqual(usage, { promptTokens: sent.prompt_tokens, completionTokens: sent.completion_tokens });
     const ended = running.events.find((event) => event.kind === 'attempt-ended');
-    assert.deepEqual(ended?.outcome, { kind: 'served', status: 200, usage });
+    assert.deepEqual([ended?.outcome, ended?.firstContentMs], [{ kind: 'served', status: 200, usage }, 0]);
   });
 
   it('names the client that was turned away after it was known', async () => {
@@ -58,6 +60,17 @@ describe('what is told of a request', () => {
     const { client, ending } = await running.event('request-finished', from);
     assert.deepEqual([client, ending], ['tester', 'abandoned']);
     running.assertIdle();
+  });
+
+  it('says when the first content of a stream was there, and nothing of the kind of other answers', async () => {
+    let now = 0;
+    await start({ clock: () => (now += 1) });
+    const url = `${running.url}/v1/chat/completions`;
+    const streamed = await watch(running, () => send(url, { body: chat({ stream: true }) }));
+    const { firstContentMs = 0, durationMs } = streamed.finished;
+    assert.ok(firstContentMs > 0 && firstContentMs < durationMs);
+    const whole = await watch(running, () => send(url, { body: chat() }));
+    assert.deepEqual([whole.finished.firstContentMs, whole.finished.stream], [undefined, false]);
   });
 
   it('names the error that a caller was told in-band', async () => {

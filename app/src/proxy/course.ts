@@ -22,6 +22,10 @@ export class Course {
   worseThan = -1;
   /** An attempt is under way, or its answer. */
   isAsking = false;
+  /** So long it has waited for a throttled backend. */
+  heldMs = 0;
+  /** Clock ms: when the first content of a stream was there. */
+  firstContentAt: number | undefined;
   readonly failures: FailedAttempt[] = [];
   private readonly steps: string[] = [];
   /** Where the failures of the present pass begin. */
@@ -49,6 +53,7 @@ export class Course {
   }
 
   held(ms: number): void {
+    this.heldMs += ms;
     this.steps.push(`held=${Math.round(ms)}ms`);
   }
 

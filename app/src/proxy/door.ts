@@ -174,7 +174,7 @@ type NotServed = Pick<Extract<ProxyEvent, { kind: 'request-finished' }>, 'ending
 
 /** The event of a request that no backend was asked for. */
 export function notServed(req: IncomingMessage, requestId: string, client: string, ending: NotServed): ProxyEvent {
-  const none = { operation: '', deployment: '', attempts: 0, trace: '', durationMs: 0 };
+  const none = { operation: '', deployment: '', stream: false, attempts: 0, trace: '', durationMs: 0 };
   return { kind: 'request-finished', requestId, client, ...targetOf(req), ...none, ...ending };
 }
 

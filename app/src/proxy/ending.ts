@@ -42,6 +42,7 @@ export function finishedEvent(
   now: number,
 ): ProxyEvent {
   const reasons = course.reasons();
+  const { heldMs, firstContentAt } = course;
   const { textBytes: _, ...told } = ending;
   return {
     kind: 'request-finished',
@@ -50,9 +51,12 @@ export function finishedEvent(
     ...targetOf(req),
     operation: operationLabel(asked.operation),
     deployment: asked.deployment,
+    stream: asked.stream,
     attempts: course.attempts,
     trace: course.trace(),
     ...(reasons === undefined ? {} : { reasons }),
+    ...(heldMs === 0 ? {} : { heldMs }),
+    ...(firstContentAt === undefined ? {} : { firstContentMs: firstContentAt - startedAt }),
     durationMs: now - startedAt,
     ...told,
   };

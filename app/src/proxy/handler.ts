@@ -6,34 +6,28 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { decide, refuse, type None } from '../balancer/failover.ts';
 import type { Outcome } from '../balancer/outcome.ts';
 import type { Lease } from '../balancer/pool.ts';
-import { TokenError } from '../auth/token-source.ts';
+import { createAttempt, type Attempted } from './attempt.ts';
 import { Course } from './course.ts';
 import { ABANDONED, createDoor, type Entered } from './door.ts';
 import { FAILED_ON_A_BUG, finishedEvent, howItEnded, tokensGuessed, withUsage, type Ending } from './ending.ts';
-import { headerIn, type Answer, type Failed } from './forward.ts';
-import { pathOf } from './front-door.ts';
+import { headerIn, type Answer } from './forward.ts';
 import type { HandlerDeps } from './handler-deps.ts';
-import { headersSeen, spilloverOf, upstreamHeaders, type Credential } from './headers.ts';
+import { spilloverOf } from './headers.ts';
 import { breakOff, breakOffWith } from './in-band.ts';
 import { nextLease, Patience } from './lease-or-wait.ts';
 import { Opening, isStream, isStreamed } from './opening.ts';
-import { peek, textOf, type KeptAnswer, type Peeked, type PeekFailed } from './peek.ts';
+import { textOf, type KeptAnswer, type Peeked } from './peek.ts';
 import { ERROR_CODES, errorEvent, type ProxyError } from './proxy-error.ts';
 import * as refusals from './refusals.ts';
 import { relay, StreamEnd, type Relayed } from './relay.ts';
 import { sendError } from './reply.ts';
-import { untilAborted } from './until-aborted.ts';
 import { createUsageTap, type UsageTap } from './usage-tap.ts';
 
 export type ProxyHandler = (req: IncomingMessage, res: ServerResponse) => Promise<void>;
 
-/** One request that was let in. */
-interface Call extends Entered {
-  readonly req: IncomingMessage;
+/** One request that was let in, with all that its answer needs. */
+interface Call extends Attempted {
   readonly res: ServerResponse;
-  readonly signal: AbortSignal;
-  readonly course: Course;
-  readonly opening: Opening;
   /** What a client with limits is told of them, as name, value, name, value, … */
   readonly shown: readonly string[];
 }
@@ -41,6 +35,7 @@ interface Call extends Entered {
 export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   const { pool, clock, observe, limits } = deps;
   const enter = createDoor(deps);
+  const attempt = createAttempt(deps);
   const relayLimits = { idleMs: limits.idleMs, keepAliveMs: limits.sseKeepAliveMs };
 
   async function handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
@@ -107,7 +102,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       if (got.kind === 'wait') return refuseCall(call, { why: 'throttled', recoversAt: got.until });
       if (got.kind === 'none') return refuseCall(call, got);
       const { lease } = got;
-      const { peeked, answer } = await settlingBugs(lease, tryOnce(call, lease));
+      const { peeked, answer } = await settlingBugs(lease, attempt(call, lease));
       if (peeked.kind === 'commit' && answer !== undefined) return deliver(call, lease, answer, peeked);
       if (peeked.kind === 'commit') throw new Error('committed to no answer');
       end(call, lease, peeked.outcome);
@@ -120,79 +115,6 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     }
   }
 
-  /** One backend's turn: its credential, the attempt, and a look at the answer's beginning. */
-  async function tryOnce(
-    call: Call,
-    lease: Lease,
-  ): Promise<{ readonly peeked: Peeked | PeekFailed; readonly answer?: Answer }> {
-    const { asked, course, req, signal } = call;
-    const target = deps.targets.get(lease.backend.name);
-    if (target === undefined) throw new Error(`no target for backend ${lease.backend.name}`);
-    const credential = credentialFor(lease);
-    const given = credential instanceof Promise ? await untilAborted(credential, signal) : credential;
-    if (given === 'aborted') return { peeked: failed({ kind: 'abandoned' }) };
-    if (given === undefined) return { peeked: failed({ kind: 'failed', cause: 'credential' }) };
-    const body = asked.upstreamBody(lease.deployment);
-    const path = asked.upstreamPath(lease.deployment);
-    const method = req.method ?? 'GET';
-    const bodyLength =
-      body.length > 0 || method === 'POST' || method === 'PUT' || method === 'PATCH' ? body.length : undefined;
-    // What creates something is not asked of another backend, however long it takes.
-    const firstContentMs = asked.stream && !asked.creates ? limits.firstTokenMs : undefined;
-    const late = firstContentMs === undefined ? {} : { firstContentMs };
-    for (let fresh = asked.creates; ; fresh = true) {
-      const began = clock();
-      course.attempts += 1;
-      course.isAsking = true;
-      announce(call, lease, path);
-      const headers = upstreamHeaders(req.headers, target.host, given, bodyLength);
-      const forwarded = await deps.forward({ target, method, path, headers, body, fresh, ...late }, signal);
-      if (forwarded.kind === 'failed') {
-        if (decide(forwarded.outcome, asked.creates) === 'again') continue;
-        return { peeked: forwarded };
-      }
-      const { answer } = forwarded;
-      pool.observe(lease, headersSeen(answer), clock());
-      if (isStream(answer)) call.opening.arm();
-      return { peeked: await lookAt(answer, firstContentMs, clock() - began, signal), answer };
-    }
-  }
-
-  function lookAt(
-    answer: Answer,
-    firstContentMs: number | undefined,
-    tookMs: number,
-    signal: AbortSignal,
-  ): Promise<Peeked | PeekFailed> {
-    const left = firstContentMs === undefined ? {} : { firstContentMs: Math.max(1, firstContentMs - tookMs) };
-    return peek(answer, { ...limits, ...left }, signal, deps.wallClockMs);
-  }
-
-  function announce({ id, course }: Call, lease: Lease, path: string): void {
-    const { spilledFrom } = lease;
-    observe({
-      kind: 'attempt-started',
-      requestId: id,
-      backend: lease.backend.name,
-      url: lease.backend.origin + pathOf(path),
-      deployment: lease.deployment,
-      attempt: course.attempts,
-      probe: lease.probe,
-      ...(spilledFrom === undefined ? {} : { spilledFrom }),
-    });
-  }
-
-  /** A key at once, a token when it is there; undefined when the identity gives none now. */
-  function credentialFor(lease: Lease): Credential | Promise<Credential | undefined> {
-    const given = deps.backendAuth.credential(lease.backend);
-    if (!(given instanceof Promise)) return given;
-    return given.catch((error: unknown) => {
-      if (!(error instanceof TokenError)) throw error;
-      observe({ kind: 'notice', level: 'warning', text: `${lease.backend.name} was not asked: ${error.message}` });
-      return undefined;
-    });
-  }
-
   /** The answer is this one: nothing can be failed over from here on. */
   async function deliver(call: Call, lease: Lease, answer: Answer, peeked: Peeked): Promise<Ending> {
     const { status, rawHeaders, header, body } = answer;
@@ -200,9 +122,11 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     const { spilledFrom, backend } = lease;
     opening.close();
     call.body.free();
-    pool.observe(lease, { kind: 'first-content' }, clock());
+    const now = clock();
+    if (isStream(answer)) course.firstContentAt = now;
+    pool.observe(lease, { kind: 'first-content' }, now);
     deps.hold.wake();
-    pool.conclude(course.failed500(), status < 400, clock());
+    pool.conclude(course.failed500(), status < 400, now);
     const tap = asked.isCounted ? createUsageTap(header, pass?.countsTokens === true) : undefined;
     const relayed: Relayed = {
       status,
@@ -257,7 +181,6 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   async function refuseCall(call: Call, none: None, unclear?: Course['failures']): Promise<Ending> {
     const now = clock();
     const { course } = call;
-    pool.conclude(course.failed500(), false, now);
     if (call.signal.aborted) return leave(call);
     const failures = unclear ?? course.latest();
     const refusal = refuse(failures, none, now);
@@ -316,9 +239,16 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     pool.settle(lease, outcome, now);
     deps.hold.wake();
     const { backend, deployment, startedAt } = lease;
-    const requestId = call.id;
-    const durationMs = now - startedAt;
-    observe({ kind: 'attempt-ended', requestId, backend: backend.name, deployment, outcome, durationMs });
+    const { firstContentAt } = call.course;
+    observe({
+      kind: 'attempt-ended',
+      requestId: call.id,
+      backend: backend.name,
+      deployment,
+      outcome,
+      ...(firstContentAt === undefined ? {} : { firstContentMs: firstContentAt - startedAt }),
+      durationMs: now - startedAt,
+    });
   }
 
   /** A bug must not leave a lease open: the in-flight count would stay wrong for ever. */
@@ -337,7 +267,3 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
 const NONE: readonly string[] = [];
 const NO_RETRY: readonly string[] = ['x-should-retry', 'false'];
 const CONNECTION_CLOSE: readonly string[] = ['connection', 'close'];
-
-function failed(outcome: Outcome): Failed {
-  return { kind: 'failed', outcome };
-}

@@ -25,6 +25,8 @@ export type ProxyEvent =
       readonly backend: string;
       readonly deployment: string;
       readonly outcome: Outcome;
+      /** Of a stream: from the beginning of the attempt to the first content. */
+      readonly firstContentMs?: number;
       readonly durationMs: number;
     }
   | {
@@ -35,6 +37,8 @@ export type ProxyEvent =
       readonly path: string;
       readonly operation: string;
       readonly deployment: string;
+      /** A stream was asked for. */
+      readonly stream: boolean;
       readonly status: number;
       /** delivered: to its end. broken: in the middle. abandoned: the caller left. refused: an error of our own. */
       readonly ending: 'delivered' | 'broken' | 'abandoned' | 'refused';
@@ -51,6 +55,10 @@ export type ProxyEvent =
       readonly spillover?: string;
       /** What the backend said it counted; absent where it did not say. */
       readonly usage?: Usage;
+      /** So much of its time it waited for a throttled backend; absent when it did not. */
+      readonly heldMs?: number;
+      /** Of a stream: from the beginning of the request to the first content. */
+      readonly firstContentMs?: number;
       readonly durationMs: number;
     }
   | {

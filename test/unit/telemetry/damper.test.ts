@@ -14,6 +14,7 @@ function finished(more: Partial<Finished> = {}): Finished {
     path: '/',
     operation: '',
     deployment: '',
+    stream: false,
     status: 401,
     ending: 'refused',
     code: 'missing_credential',

@@ -30,6 +30,7 @@ const FINISHED: Finished = {
   path: '/v1/chat/completions',
   operation: 'chat/completions',
   deployment: 'gpt-5.4-mini',
+  stream: false,
   status: 200,
   ending: 'delivered',
   backend: 'openai3',

@@ -26,6 +26,7 @@ function finished(more: Partial<Finished> = {}): Finished {
     path: '/v1/chat/completions',
     operation: 'chat/completions',
     deployment: 'gpt',
+    stream: false,
     status: 200,
     ending: 'delivered',
     backend: 'openai1',
