@@ -8,6 +8,12 @@ import { parseRetryAfterMs, type HeaderLookup } from './retry-after.ts';
 export interface Usage {
   readonly promptTokens: number;
   readonly completionTokens: number;
+  /** Of the prompt's, those that it found in its cache; absent where it did not say. */
+  readonly cachedTokens?: number;
+  /** Of the completion's, those that nobody reads; absent where it did not say. */
+  readonly reasoningTokens?: number;
+  /** Nobody said: it is our guess. */
+  readonly isEstimated?: true;
 }
 
 /** What failed, named by stage. `credential`: we had none to send. `status`: an answer of the 5xx kind (or 408). */
