@@ -92,9 +92,11 @@ export class Window {
     let surprise: Surprise | undefined;
     if (told !== undefined && limit !== undefined && at - told.at < WINDOW_MS) {
       const sent = this.sends.between(told.seq, seq);
-      const expected = this.foretold(told, at, sent, limit);
       const hasEnded = left > told.left + limit * JUMP;
-      if (!hasEnded || this.kind() !== 'fixed') surprise = { amount: expected[this.kind()] - left, sent };
+      const kind = this.kind();
+      if (!hasEnded || kind !== 'fixed') {
+        surprise = { amount: this.foretoldBy(kind, told, at, sent, limit) - left, sent };
+      }
       this.race(seq, at, left, limit, hasEnded && this.end === undefined);
       if (hasEnded) this.endedBetween(told.at, at);
       else this.notEndedAt(at);
@@ -123,9 +125,10 @@ export class Window {
       return;
     }
     if (!isNews && at - start.at < WINDOW_MS) {
-      const expected = this.foretold(start, at, this.sends.between(start.seq, seq), limit);
+      const sent = this.sends.between(start.seq, seq);
       for (const kind of KINDS) {
-        this.errors[kind] = this.errors[kind] * MEMORY + Math.min(1, Math.abs(expected[kind] - left) / limit);
+        const expected = this.foretoldBy(kind, start, at, sent, limit);
+        this.errors[kind] = this.errors[kind] * MEMORY + Math.min(1, Math.abs(expected - left) / limit);
       }
     }
     this.start = undefined;
@@ -191,14 +194,6 @@ export class Window {
     const { fixed, sliding, leaky } = this.errors;
     if (fixed <= sliding && fixed <= leaky) return 'fixed';
     return sliding <= leaky ? 'sliding' : 'leaky';
-  }
-
-  private foretold(told: Told, now: number, sent: readonly Send[], limit: number): Record<Kind, number> {
-    return {
-      fixed: this.foretoldBy('fixed', told, now, sent, limit),
-      sliding: this.foretoldBy('sliding', told, now, sent, limit),
-      leaky: this.foretoldBy('leaky', told, now, sent, limit),
-    };
   }
 
   /** What is left then, if it is counted so. @param sent since it was told */
