@@ -8,6 +8,7 @@ import { textOf } from './support/sources.ts';
 import { assertSame, inBackticks, namesIn, NONE, rowsOf } from './support/tables.ts';
 
 const CONFIGURATION = 'docs/configuration.md';
+const OPERATIONS = 'docs/operations.md';
 
 /** The section under a heading that matches, up to the next heading. */
 function sectionOf(path: string, heading: RegExp): string {
@@ -94,23 +95,25 @@ describe(CONFIGURATION, () => {
       }
     }
   });
+});
 
+describe(OPERATIONS, () => {
   it('has every error code that a caller can get from here, and no other, with its status', () => {
     const inCode = new Map<string, number>();
     for (const [code, { status }] of Object.entries(ERROR_CODES)) {
       assert.ok(inCode.get(code) === undefined || inCode.get(code) === status, `${code} has two statuses in the code`);
       inCode.set(code, status);
     }
-    assertSame(namesIn(CONFIGURATION, 'code'), [...inCode.keys()], `${CONFIGURATION}, table of codes`);
-    for (const [first = '', second = ''] of rowsOf(CONFIGURATION, 'code')) {
+    assertSame(namesIn(OPERATIONS, 'code'), [...inCode.keys()], `${OPERATIONS}, table of codes`);
+    for (const [first = '', second = ''] of rowsOf(OPERATIONS, 'code')) {
       const [code = ''] = inBackticks(first);
-      assert.equal(Number(second), inCode.get(code), `status of ${code} in ${CONFIGURATION}`);
+      assert.equal(Number(second), inCode.get(code), `status of ${code} in ${OPERATIONS}`);
     }
   });
 
   it('says what each state of a backend means', () => {
     const kinds = [...textOf('app/src/balancer/circuit-breaker.ts').matchAll(/readonly kind: '(\w+)'/g)];
-    assertSame(namesIn(CONFIGURATION, 'state'), [...new Set(kinds.map(([, kind = '']) => kind))], CONFIGURATION);
+    assertSame(namesIn(OPERATIONS, 'state'), [...new Set(kinds.map(([, kind = '']) => kind))], OPERATIONS);
   });
 });
 

@@ -3,7 +3,7 @@
  * Nothing a caller or a backend sent is quoted, but for names that the caller needs to see, made printable.
  */
 
-/** Every code, with its status and its `type`. docs/configuration.md lists them; a test compares. */
+/** Every code, with its status and its `type`. docs/operations.md lists them; a test compares. */
 export const ERROR_CODES = {
   invalid_path: { status: 400, type: 'invalid_request_error' },
   invalid_deployment_name: { status: 400, type: 'invalid_request_error' },
