@@ -8,12 +8,13 @@ import { createContender, peers, requirements } from './contenders/all.ts';
 import { balancerProgram } from './contenders/balancer.ts';
 import { labels } from './contenders/contender.ts';
 import type { Contender, ContenderName, Surroundings, Transport } from './contenders/contender.ts';
+import { writeTables } from './document-tables.ts';
 import { describeMachine } from './machine.ts';
 import { OptionsError, readOptions, usage } from './options.ts';
 import type { Options } from './options.ts';
 import { expectedMs, fullPlan, quickPlan } from './plan.ts';
 import { profileBalancer } from './profile/run.ts';
-import { writeReadmes } from './readme-tables.ts';
+import { benchTables } from './readme-tables.ts';
 import { resultsOf, toJson } from './results.ts';
 import { toMarkdown } from './report.ts';
 import { surveyAll } from './survey.ts';
@@ -25,7 +26,7 @@ import { startUpstreams } from './upstreams.ts';
 const mostMs = 600_000;
 
 async function main(options: Options): Promise<void> {
-  if (options.readmeFile !== undefined) return writeReadmes(options.readmeFile);
+  if (options.readmeFile !== undefined) return writeTables(benchTables, options.readmeFile);
   setTimeout(() => {
     process.stderr.write('the benchmark took more than 10 minutes and was ended\n');
     process.exit(1);

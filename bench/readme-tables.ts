@@ -1,7 +1,6 @@
-// The tables of README.md and bench/README.md, made from a results file so that nobody types figures. They stand between
-// two comment lines, the first of which names the file.
-import { readFileSync, writeFileSync } from 'node:fs';
+// The tables of README.md and bench/README.md about speed.
 import { inOrder } from './contenders/contender.ts';
+import type { DocumentTables } from './document-tables.ts';
 import { comparisonTable, machineLine, scenarioLines } from './report.ts';
 import { fromJson } from './results.ts';
 import type { Results, Scenario } from './results.ts';
@@ -12,47 +11,16 @@ import { cpuPerRequest, requestsPerSecond } from './scenarios/requests.ts';
 import type { Metric, ScenarioId } from './scenarios/scenario.ts';
 import { table } from './table.ts';
 
-const root = new URL('../', import.meta.url);
-const END = '<!-- end of the tables -->';
-const BEGIN = /<!-- tables of (\S+), written by npm run bench -- --readme -->/;
-
 /** By document, what it is given. */
-const tablesFor: Readonly<Record<string, (results: Results) => string[]>> = {
-  'README.md': summary,
-  'bench/README.md': everything,
+export const benchTables: DocumentTables = {
+  name: 'tables',
+  command: 'npm run bench -- --readme',
+  ending: '.json',
+  documents: {
+    'README.md': (results) => summary(fromJson(results)),
+    'bench/README.md': (results) => everything(fromJson(results)),
+  },
 };
-
-export const documents: readonly string[] = Object.keys(tablesFor);
-
-/** @param file a results file under bench/results, by its path from the repository's root */
-export function writeReadmes(file: string): void {
-  for (const document of documents) {
-    const url = new URL(document, root);
-    writeFileSync(url, withTables(document, readFileSync(url, 'utf8'), file));
-  }
-}
-
-/** The results file whose tables a document's text has. */
-export function tablesSource(text: string): string | undefined {
-  return BEGIN.exec(text)?.[1];
-}
-
-/** The document with the tables of this results file; all else stays. */
-export function withTables(document: string, text: string, file: string): string {
-  const begin = BEGIN.exec(text);
-  const end = text.indexOf(END);
-  const write = tablesFor[document];
-  if (begin === null || end < begin.index || write === undefined)
-    throw new Error(`${document} has no place for tables`);
-  const lines = [
-    `<!-- tables of ${file}, written by npm run bench -- --readme -->`,
-    '',
-    ...write(fromJson(readFileSync(new URL(file, root), 'utf8'))),
-    '',
-    END,
-  ];
-  return text.slice(0, begin.index) + lines.join('\n') + text.slice(end + END.length);
-}
 
 interface Row {
   readonly scenario: ScenarioId;

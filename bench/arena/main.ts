@@ -1,12 +1,13 @@
 // The arena: rules of balancing compared over simulated quotas, in virtual time. Figures are printed and never asserted; the
 // exit code is 1 when a contender broke a rule of the arena, which is a bug.
 import { writeFile } from 'node:fs/promises';
+import { writeTables } from '../document-tables.ts';
 import { runCell } from './cell.ts';
 import type { Cell } from './cell.ts';
 import { OptionsError, readOptions, usage } from './options.ts';
 import type { Options } from './options.ts';
 import { extentOf, method, report, reportBars } from './report.ts';
-import { writeArenaTables } from './summary.ts';
+import { arenaTables } from './summary.ts';
 
 try {
   await main(readOptions(process.argv.slice(2)));
@@ -17,7 +18,7 @@ try {
 }
 
 async function main({ cells: plans, bars, jsonFile, readmeFile }: Options): Promise<void> {
-  if (readmeFile !== undefined) return writeArenaTables(readmeFile);
+  if (readmeFile !== undefined) return writeTables(arenaTables, readmeFile);
   const cells: Cell[] = [];
   for (const plan of plans) {
     cells.push(await runCell(plan));

@@ -5,25 +5,31 @@
 import { writeFileSync } from 'node:fs';
 import { allowedCores, cleanUpAtExit, pinSelf } from '../children.ts';
 import { litellmVersion } from '../contenders/litellm.ts';
+import { writeTables } from '../document-tables.ts';
 import { describeMachine } from '../machine.ts';
 import { measureLoad } from './cell.ts';
 import type { Row } from './cell.ts';
 import { OptionsError, readOptions, usage } from './options.ts';
 import type { Options } from './options.ts';
-import { toMarkdown } from './report.ts';
+import { liveQuotaTables, toMarkdown } from './report.ts';
 import type { Measured } from './report.ts';
 
 cleanUpAtExit();
 try {
   const options = readOptions(process.argv.slice(2));
-  const measured = await measure(options);
-  process.stdout.write(toMarkdown(measured));
-  if (options.jsonFile !== undefined) writeFileSync(options.jsonFile, `${JSON.stringify(measured, undefined, 2)}\n`);
-  if (measured.rows.some(({ others }) => Object.keys(others).length > 0)) process.exitCode = 1;
+  if (options.readmeFile !== undefined) writeTables(liveQuotaTables, options.readmeFile);
+  else await report(options);
 } catch (error) {
   if (!(error instanceof OptionsError)) throw error;
   process.stderr.write(`${error.message}\n${usage}\n`);
   process.exitCode = 1;
+}
+
+async function report(options: Options): Promise<void> {
+  const measured = await measure(options);
+  process.stdout.write(toMarkdown(measured));
+  if (options.jsonFile !== undefined) writeFileSync(options.jsonFile, `${JSON.stringify(measured, undefined, 2)}\n`);
+  if (measured.rows.some(({ others }) => Object.keys(others).length > 0)) process.exitCode = 1;
 }
 
 async function measure(options: Options): Promise<Measured> {

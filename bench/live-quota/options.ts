@@ -11,6 +11,8 @@ export interface Options {
   readonly leadMs: number;
   readonly windowMs: number;
   readonly jsonFile?: string;
+  /** Measures nothing: writes the tables of this results file. */
+  readonly readmeFile?: string;
 }
 
 export class OptionsError extends Error {
@@ -24,6 +26,7 @@ export const usage = `usage: node bench/live-quota/main.ts [options]
   --only a,b        only these of ${contenderNames.join(', ')}
   --load 1.5        only this load, as a share of the summed quota (else ${LOADS.join(' and ')})
   --json FILE       write everything that was measured to FILE
+  --readme FILE     measure nothing; write the tables of bench/README.md from that results file
   Everything takes 9 minutes; LiteLLM is left out where npm run bench:peers has not installed it.`;
 
 export function readOptions(args: readonly string[]): Options {
@@ -44,6 +47,7 @@ export function readOptions(args: readonly string[]): Options {
     leadMs: values.quick ? 5000 : 60_000,
     windowMs: values.quick ? 15_000 : 180_000,
     ...(values.json === undefined ? {} : { jsonFile: values.json }),
+    ...(values.readme === undefined ? {} : { readmeFile: values.readme }),
   };
 }
 
@@ -56,6 +60,7 @@ function parse(args: readonly string[]) {
         only: { type: 'string' },
         load: { type: 'string' },
         json: { type: 'string' },
+        readme: { type: 'string' },
       },
     }).values;
   } catch (error) {

@@ -1,4 +1,5 @@
 // What was measured, as Markdown.
+import type { DocumentTables } from '../document-tables.ts';
 import type { Machine } from '../machine.ts';
 import { table } from '../table.ts';
 import type { Row } from './cell.ts';
@@ -40,6 +41,23 @@ export function toMarkdown({ machine, plan, rows, notes }: Measured): string {
     ),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** Of bench/README.md. */
+export const liveQuotaTables: DocumentTables = {
+  name: 'live quotas',
+  command: 'npm run bench:live-quota -- --readme',
+  ending: '-live-quota.json',
+  documents: { 'bench/README.md': (results) => shown(JSON.parse(results)) },
+};
+
+function shown({ machine, rows }: Measured): string[] {
+  return [machineOf(machine), '', ...table(HEAD, rows.map(cellsOf))];
+}
+
+function machineOf({ date, cpu, cores, versions, loadAverage }: Machine): string {
+  const named = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return `${date.slice(0, 10)}: ${cpu}, ${cores} cores; ${named.join(', ')}; load average at the start ${loadAverage}.`;
 }
 
 function cellsOf(row: Row): string[] {

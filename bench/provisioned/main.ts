@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { allowedCores, cleanUpAtExit, pinSelf } from '../children.ts';
+import { writeTables } from '../document-tables.ts';
 import { describeMachine } from '../machine.ts';
 import { whenEveryRequestAsks } from './asked.ts';
 import { arrivalsOf, fillTokens, limitsOf, prepareCell } from './cell.ts';
@@ -12,7 +13,7 @@ import type { Cell, CellPlan, PreparedCell, Setting } from './cell.ts';
 import { contenders } from './contenders.ts';
 import { OptionsError, readOptions, usage } from './options.ts';
 import type { Options } from './options.ts';
-import { toMarkdown } from './report.ts';
+import { provisionedTables, toMarkdown } from './report.ts';
 import type { Measured } from './report.ts';
 
 const LATENESS_STEP_MS = 5;
@@ -21,14 +22,19 @@ const TOLERATED_LATENESS_MS = 20;
 cleanUpAtExit();
 try {
   const options = readOptions(process.argv.slice(2));
-  const measured = await measure(options);
-  process.stdout.write(toMarkdown(measured));
-  if (options.jsonFile !== undefined) writeFileSync(options.jsonFile, `${JSON.stringify(measured, undefined, 2)}\n`);
-  if (measured.cells.some(({ unanswered }) => unanswered > 0)) process.exitCode = 1;
+  if (options.readmeFile !== undefined) writeTables(provisionedTables, options.readmeFile);
+  else await report(options);
 } catch (error) {
   if (!(error instanceof OptionsError)) throw error;
   process.stderr.write(`${error.message}\n${usage}\n`);
   process.exitCode = 1;
+}
+
+async function report(options: Options): Promise<void> {
+  const measured = await measure(options);
+  process.stdout.write(toMarkdown(measured));
+  if (options.jsonFile !== undefined) writeFileSync(options.jsonFile, `${JSON.stringify(measured, undefined, 2)}\n`);
+  if (measured.cells.some(({ unanswered }) => unanswered > 0)) process.exitCode = 1;
 }
 
 async function measure(options: Options): Promise<Measured> {

@@ -12,6 +12,8 @@ export interface Options {
   /** Contenders to measure; absent: all. */
   readonly only?: readonly string[];
   readonly jsonFile?: string;
+  /** Measures nothing: writes the tables of this results file. */
+  readonly readmeFile?: string;
   readonly leadMs: number;
   readonly windowMs: number;
   /** Before the lead, to every contender. */
@@ -29,7 +31,8 @@ export const usage = `usage: node bench/provisioned/main.ts [options]
   --shape small       only this provisioned deployment (${SHAPE_NAMES.join(', ')})
   --bucket 1          only a bucket that holds so many seconds of the rate (neither: ${BUCKETS_MS.map((ms) => ms / 1000).join(', ')})
   --only "balancer"   only this contender; may be given again
-  --json FILE         write everything that was measured to FILE`;
+  --json FILE         write everything that was measured to FILE
+  --readme FILE       measure nothing; write the tables of bench/README.md from that results file`;
 
 /** One of the loads below, one above: what a smoke run needs to see. */
 const QUICK_LOADS: readonly number[] = [0.9, 1.2];
@@ -51,6 +54,7 @@ export function readOptions(args: readonly string[]): Options {
     bucketsMs: buckets ?? BUCKETS_MS,
     ...(values.only === undefined ? {} : { only: values.only }),
     ...(values.json === undefined ? {} : { jsonFile: values.json }),
+    ...(values.readme === undefined ? {} : { readmeFile: values.readme }),
     leadMs: values.quick ? 500 : 3000,
     windowMs: values.quick ? 2000 : 30_000,
     warmRequests: values.quick ? 30 : 100,
@@ -74,6 +78,7 @@ function parse(args: readonly string[]) {
         bucket: { type: 'string', multiple: true },
         only: { type: 'string', multiple: true },
         json: { type: 'string' },
+        readme: { type: 'string' },
       },
     }).values;
   } catch (error) {

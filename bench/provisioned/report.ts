@@ -1,4 +1,5 @@
 // What was measured, as Markdown for people, with the method beside the numbers.
+import type { DocumentTables } from '../document-tables.ts';
 import type { Machine } from '../machine.ts';
 import { table } from '../table.ts';
 import type { Cell } from './cell.ts';
@@ -76,6 +77,52 @@ function tableOf({ cells, asked }: Measured, wanted: Pick<Cell, 'shape' | 'burst
     HEAD,
     rows.sort((a, b) => a.load - b.load).map(({ row }) => row),
   );
+}
+
+/** Of bench/README.md. */
+export const provisionedTables: DocumentTables = {
+  name: 'provisioned deployments',
+  command: 'npm run bench:provisioned -- --readme',
+  ending: '-provisioned.json',
+  documents: { 'bench/README.md': (results) => shown(JSON.parse(results)) },
+};
+
+const SHOWN_HEAD = [
+  'PTU, load, contender',
+  'PTU used %',
+  'spilled with room %',
+  'refusals an answer',
+  'added p50 ms',
+  'added p99 ms',
+];
+
+/** Loads under which something may be refused. */
+const LEAST_SHOWN_LOAD = 0.9;
+
+function shown({ machine, plan, cells }: Measured): string[] {
+  const { date, cpu, cores, versions, loadAverage } = machine;
+  return [
+    `${date.slice(0, 10)}: ${cpu}, ${cores} cores; node ${versions['node'] ?? ''}; load average at the start ${loadAverage}; the balancer from its sources.`,
+    ...plan.bucketsMs.flatMap((burstMs) => [
+      '',
+      `A bucket that holds ${burstMs / 1000} s of the rate:`,
+      '',
+      ...table(
+        SHOWN_HEAD,
+        cells
+          .filter((cell) => cell.burstMs === burstMs && cell.load >= LEAST_SHOWN_LOAD)
+          .sort((a, b) => plan.shapes.indexOf(a.shape) - plan.shapes.indexOf(b.shape) || a.load - b.load)
+          .map((cell) => [
+            `${cell.shape}, ${cell.load}, ${cell.contender.replace(/PRIORITY_WAIT_MS=0/, '`$&`')}`,
+            cell.usedPercent.toFixed(1),
+            cell.spilledWithRoomPercent.toFixed(1),
+            cell.refusedPerAnswer.toFixed(3),
+            cell.addedP50Ms.toFixed(1),
+            cell.addedP99Ms.toFixed(1),
+          ]),
+      ),
+    ]),
+  ];
 }
 
 function rowOf(cell: Cell): string[] {

@@ -1,55 +1,41 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
-import { documents, tablesSource, withTables } from '../../bench/readme-tables.ts';
-import { arenaDocuments, arenaSource, withArena } from '../../bench/arena/summary.ts';
+import { arenaTables } from '../../bench/arena/summary.ts';
+import { sourceOf, withTables, type DocumentTables } from '../../bench/document-tables.ts';
+import { liveQuotaTables } from '../../bench/live-quota/report.ts';
+import { provisionedTables } from '../../bench/provisioned/report.ts';
+import { benchTables } from '../../bench/readme-tables.ts';
 import { textOf } from '../support/sources.ts';
 
-const RESULTS = new URL('../../bench/results/', import.meta.url);
+const RESULTS = readdirSync(new URL('../../bench/results/', import.meta.url)).toSorted();
 
-describe('the figures in a document', () => {
-  const newest = readdirSync(RESULTS)
-    .filter((name) => /^\d{4}-\d\d-\d\d\.json$/.test(name))
-    .toSorted()
-    .at(-1);
+function newestOf({ ending }: DocumentTables): string {
+  const newest = RESULTS.findLast((name) => name.slice('2026-11-22'.length) === ending);
+  return `bench/results/${newest ?? 'none'}`;
+}
 
-  for (const document of documents) {
-    it(`are those of the newest results file, as the bench writes them: ${document}`, () => {
-      const text = textOf(document);
-      const source = tablesSource(text);
-      assert.equal(source, `bench/results/${newest}`);
-      assert.equal(withTables(document, text, source), text, `run npm run bench -- --readme ${source}`);
-    });
+for (const tables of [benchTables, arenaTables, provisionedTables, liveQuotaTables]) {
+  describe(`the figures in a document: ${tables.name}`, () => {
+    for (const document of Object.keys(tables.documents)) {
+      it(`are those of the newest results file, as the run writes them: ${document}`, () => {
+        const text = textOf(document);
+        const source = sourceOf(tables, text);
+        assert.equal(source, newestOf(tables));
+        assert.equal(withTables(tables, document, text, source), text, `run ${tables.command} ${source}`);
+      });
 
-    it(`are replaced, and nothing else of ${document}`, () => {
-      const text = textOf(document);
-      const source = tablesSource(text) ?? '';
-      const lines = text.split('\n');
-      const begin = lines.findIndex((line) => tablesSource(line) !== undefined);
-      const broken = [...lines.slice(0, begin + 1), '| a figure that somebody typed |', ...lines.slice(begin + 1)];
-      assert.equal(withTables(document, broken.join('\n'), source), text);
-    });
-  }
+      it(`are replaced, and nothing else of ${document}`, () => {
+        const text = textOf(document);
+        const source = sourceOf(tables, text) ?? '';
+        const lines = text.split('\n');
+        const begin = lines.findIndex((line) => sourceOf(tables, line) !== undefined);
+        const broken = [...lines.slice(0, begin + 1), '| a figure that somebody typed |', ...lines.slice(begin + 1)];
+        assert.equal(withTables(tables, document, broken.join('\n'), source), text);
+      });
 
-  it('have no place in a document without the comment lines', () => {
-    assert.throws(() => withTables('README.md', '# Title\n', `bench/results/${newest}`), /has no place for tables/);
+      it(`have no place in ${document} without the comment lines`, () => {
+        assert.throws(() => withTables(tables, document, '# Title\n', newestOf(tables)), /has no place for the/);
+      });
+    }
   });
-});
-
-describe('the figures of the arena in a document', () => {
-  for (const document of arenaDocuments) {
-    it(`are those of the newest results file: ${document}`, () => {
-      const newest = readdirSync(RESULTS)
-        .filter((name) => name.endsWith('-arena.json'))
-        .toSorted()
-        .at(-1);
-      const text = textOf(document);
-      const source = arenaSource(text) ?? '';
-      assert.equal(source, `bench/results/${newest}`);
-      assert.equal(withArena(text, source), text, `run npm run bench:arena -- --readme ${source}`);
-    });
-  }
-
-  it('have no place in a document without the comment lines', () => {
-    assert.throws(() => withArena('# Title\n', 'bench/results/x.json'), /no place for the arena/);
-  });
-});
+}
