@@ -63,6 +63,9 @@ param clientApiKeys string = ''
 @description('Limits of clients at the container app, name=50000tpm:300rpm:20concurrent, comma separated.')
 param clientLimits string = ''
 
+@description('Further settings of the balancer at the container app, NAME=value, with spaces between.')
+param balancerSettings string = ''
+
 @description('Keys for /status and /metrics of the container app, name=key, comma separated.')
 @secure()
 param operatorKeys string = ''
@@ -209,6 +212,7 @@ module app 'modules/app.bicep' = if (useApp) {
     deploymentAliases: 'chat=${chatModelName},embedding=${embeddingModelName}'
     clientApiKeys: clientApiKeys
     clientLimits: clientLimits
+    balancerSettings: balancerSettings
     operatorKeys: operatorKeys
     entraTenantIds: tenants
     entraAllowedClients: entraAllowedClients

@@ -28,6 +28,7 @@ module most 'main.bicep' = {
     embeddingCapacity: 20
     clientApiKeys: 'team-a=not-a-real-key-1,team-a=not-a-real-key-2=,team-b=not-a-real-key-3'
     clientLimits: 'team-a=50000tpm:300rpm:20concurrent'
+    balancerSettings: 'AFFINITY=prefix MAX_HOLD_SECONDS=5 BACKEND_1_CAPACITY=300'
     operatorKeys: 'alice=not-a-real-key-4'
     entraTenantIds: '00000000-0000-0000-0000-000000000001,00000000-0000-0000-0000-000000000002'
     entraAllowedClients: 'chat-app=00000000-0000-0000-0000-000000000003'

@@ -203,6 +203,74 @@ function Test-Limits($setting) {
     }
 }
 
+# BALANCER_SETTINGS
+
+# Not here: what the template sets itself, what has a setting of its own, and what is about who may call.
+$balancer_settings = 'CONNECT_TIMEOUT_SECONDS HTTP_TIMEOUT_SECONDS STREAM_IDLE_TIMEOUT_SECONDS SSE_KEEPALIVE_SECONDS FIRST_TOKEN_TIMEOUT_SECONDS MAX_HOLD_SECONDS PRIORITY_WAIT_MS SPILL_LONG_PROMPTS AFFINITY MAX_BODY_BYTES MAX_BUFFERED_BYTES MAX_CONCURRENT_REQUESTS LOG_FORMAT'
+
+# The setting of this template that a setting of the balancer comes from; empty when there is none.
+function Find-OwnSetting($name) {
+    if (Test-OneOf $name 'CLIENT_API_KEYS CLIENT_LIMITS OPERATOR_KEYS ENTRA_TENANT_ID ENTRA_ALLOWED_CLIENTS ENTRA_ALLOWED_OPERATORS') { return $name }
+    if ($name -cmatch '\ABACKEND_.*_(URL|PRIORITY|WEIGHT|DEPLOYMENTS|DEPLOYMENT_NAME)\z') { return 'OPENAI_BACKENDS' }
+    if ($name -ceq 'DEPLOYMENT_ALIASES') { return 'CHAT_MODEL_NAME' }
+    return ''
+}
+
+# What the value of such a setting must be; empty when it is so. Bounds are the balancer's to check.
+function Find-Form($name, $value) {
+    if ($name -cmatch '_SECONDS\z') {
+        if ($value -cmatch '\A[0-9]{1,6}([.][0-9]{1,3})?\z') { return '' }
+        return 'a number of seconds such as 30 or 0.5'
+    }
+    if ($name -cmatch '_(MS|BYTES|REQUESTS|CAPACITY)\z') {
+        if ($value -cmatch '\A[0-9]{1,15}\z') { return '' }
+        return 'a whole number, of digits only'
+    }
+    $choices = 'true false'
+    if ($name -ceq 'AFFINITY') { $choices = 'off prefix user' }
+    if ($name -ceq 'LOG_FORMAT') { $choices = 'text json' }
+    if (Test-OneOf $value $choices) { return '' }
+    return "one of $choices, written exactly so"
+}
+
+# No value is shown, and no name that is none: it may be a key that was meant for another setting.
+function Test-BalancerSettings($setting) {
+    $count = $size.Resources
+    $number = 0
+    $names = New-Object 'System.Collections.Generic.HashSet[string]'
+    foreach ($item in (Get-Setting $setting).Split(' ')) {
+        if ($item -ceq '') { continue }
+        $number++
+        $pair = Split-Pair $item
+        if (($null -eq $pair) -or ($pair.Value -ceq '') -or ($pair.Name -cnotmatch '\A[A-Z][A-Z0-9_]*\z')) {
+            mistake "${setting}: item $number is not NAME=value, with the name in capitals: azd env set $setting `"AFFINITY=prefix MAX_HOLD_SECONDS=5`""
+            continue
+        }
+        $name = $pair.Name
+        if (-not $names.Add($name)) {
+            mistake "$setting has $name twice: give it once with azd env set $setting `"AFFINITY=prefix MAX_HOLD_SECONDS=5`""
+        }
+        $own = Find-OwnSetting $name
+        $isKnown = $true
+        if ($name -cmatch '\ABACKEND_(.*)_CAPACITY\z') {
+            if (($count -gt 0) -and -not (Test-Whole $Matches[1] $count)) {
+                mistake "${setting}: there is no resource for $name, but 1 to ${count}: azd env set $setting `"BACKEND_1_CAPACITY=300`""
+            }
+        }
+        elseif (-not (Test-OneOf $name $balancer_settings)) { $isKnown = $false }
+        $form = Find-Form $name $pair.Value
+        if ($own -cne '') {
+            mistake "$setting cannot set $name, which comes from a setting of its own: azd env set $own"
+        }
+        elseif (-not $isKnown) {
+            mistake "$setting cannot set $name; it can set $balancer_settings and BACKEND_n_CAPACITY: azd env set $setting `"AFFINITY=prefix MAX_HOLD_SECONDS=5`""
+        }
+        elseif ($form -cne '') {
+            mistake "${setting}: the value of $name is not right, but must be ${form}: azd env set $setting `"AFFINITY=prefix MAX_HOLD_SECONDS=5`""
+        }
+    }
+}
+
 # OPENAI_BACKENDS
 
 $skus = 'GlobalStandard DataZoneStandard Standard ProvisionedManaged GlobalProvisionedManaged DataZoneProvisionedManaged'
@@ -340,6 +408,7 @@ function Test-Backends {
             $entry = @{ Given = @() }
         }
         $count = $reader.Item
+        $size.Resources = $count
         if (-not (Test-Whole "$count" 20)) { mistake "OPENAI_BACKENDS has $count items, but must have 1 to 20" }
     }
     if ((Get-Setting 'OPENAI_LOCATIONS') -cne '') {
@@ -349,6 +418,9 @@ function Test-Backends {
         mistake "OPENAI_BACKENDS should be like this: azd env set OPENAI_BACKENDS '[{`"location`":`"eastus2`"},{`"url`":`"https://my-openai.openai.azure.com`",`"priority`":2}]'"
     }
 }
+
+# How many resources there are, of both kinds; 0 when that cannot be read.
+$size = @{ Resources = 0 }
 
 # The resources that will be created: number, region, capacity and SKU of the chat deployment (empty for the settings').
 $resources = New-Object 'System.Collections.Generic.List[object]'
@@ -365,13 +437,14 @@ function Test-Locations($list) {
         if (Test-Region $item) { Add-Resource $number $item '' '' }
         else { mistake "OPENAI_LOCATIONS: item $number is not a region: azd env set OPENAI_LOCATIONS `"eastus2,swedencentral,westus3`"" }
     }
+    $size.Resources = $number
     if ($number -gt 20) { mistake "OPENAI_LOCATIONS has $number regions, but must have at most 20: azd env set OPENAI_LOCATIONS `"eastus2,swedencentral,westus3`"" }
 }
 
 $keys = New-Object 'System.Collections.Generic.HashSet[string]'
 
 # False, and every mistake is told, when there is one.
-$settings = 'LOAD_BALANCER OPENAI_CAPACITY EMBEDDING_CAPACITY OPENAI_LOCATIONS OPENAI_BACKENDS CHAT_MODEL_NAME CHAT_MODEL_VERSION CHAT_MODEL_SKU EMBEDDING_MODEL_NAME EMBEDDING_MODEL_VERSION EMBEDDING_MODEL_SKU CLIENT_API_KEYS CLIENT_LIMITS OPERATOR_KEYS ENTRA_TENANT_ID ENTRA_ALLOWED_CLIENTS ENTRA_ALLOWED_OPERATORS MIN_REPLICAS MAX_REPLICAS APIM_SKU APIM_PUBLISHER_EMAIL'
+$settings = 'LOAD_BALANCER OPENAI_CAPACITY EMBEDDING_CAPACITY OPENAI_LOCATIONS OPENAI_BACKENDS CHAT_MODEL_NAME CHAT_MODEL_VERSION CHAT_MODEL_SKU EMBEDDING_MODEL_NAME EMBEDDING_MODEL_VERSION EMBEDDING_MODEL_SKU CLIENT_API_KEYS CLIENT_LIMITS BALANCER_SETTINGS OPERATOR_KEYS ENTRA_TENANT_ID ENTRA_ALLOWED_CLIENTS ENTRA_ALLOWED_OPERATORS MIN_REPLICAS MAX_REPLICAS APIM_SKU APIM_PUBLISHER_EMAIL'
 
 # A name with a typing error sets nothing, and what it was meant to set may be who may call. Only names that look like ours are looked at: others may
 # be of other programs. What azd prints for a value is not looked at but for being empty.
@@ -381,8 +454,12 @@ function Test-Names {
     foreach ($line in $answer.Lines) {
         if ($line -cnotmatch '\A([A-Za-z][A-Za-z0-9_]*)=.*[^"]') { continue }
         $name = $Matches[1]
+        if (Test-OneOf $name $balancer_settings) {
+            mistake "$name would change nothing here. Put it into BALANCER_SETTINGS and empty it: azd env set $name="
+            continue
+        }
         if ($name -ceq 'APIM_GATEWAY_URL') { continue }
-        if ($name.ToUpperInvariant() -cnotmatch '\A(APIM_|BACKEND_|CHAT_MODEL|CLIENT_|EMBEDDING_|ENTRA_|LOAD_BAL|MAX_REP|MIN_REP|OPENAI_BACK|OPENAI_CAP|OPENAI_LOC|OPENAI_REG|OPERATOR)') { continue }
+        if ($name.ToUpperInvariant() -cnotmatch '\A(APIM_|BACKEND_|BALANC|CHAT_MODEL|CLIENT_|EMBEDDING_|ENTRA_|LOAD_BAL|MAX_REP|MIN_REP|OPENAI_BACK|OPENAI_CAP|OPENAI_LOC|OPENAI_REG|OPERATOR)') { continue }
         if (-not (Test-OneOf $name $settings)) {
             mistake "$name is not a setting of this template, so it would change nothing; there are $settings. Empty it: azd env set $name="
         }
@@ -428,6 +505,9 @@ function Test-Settings {
     Test-Tenants 'ENTRA_TENANT_ID'
     Test-Ids 'ENTRA_ALLOWED_CLIENTS'
     Test-Ids 'ENTRA_ALLOWED_OPERATORS'
+
+    # Step: check what else the balancer is told
+    Test-BalancerSettings 'BALANCER_SETTINGS'
 
     # Step: name every mistake
     if ($mistakes.Count -gt 0) {

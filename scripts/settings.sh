@@ -230,6 +230,107 @@ check_limits() { # NAME VALUE
   done
 }
 
+# BALANCER_SETTINGS
+
+# Not here: what the template sets itself, what has a setting of its own, and what is about who may call.
+balancer_settings='CONNECT_TIMEOUT_SECONDS HTTP_TIMEOUT_SECONDS STREAM_IDLE_TIMEOUT_SECONDS SSE_KEEPALIVE_SECONDS FIRST_TOKEN_TIMEOUT_SECONDS MAX_HOLD_SECONDS PRIORITY_WAIT_MS SPILL_LONG_PROMPTS AFFINITY MAX_BODY_BYTES MAX_BUFFERED_BYTES MAX_CONCURRENT_REQUESTS LOG_FORMAT'
+
+is_count() { # VALUE: of 0 and more
+  case $1 in
+    '' | *[!0-9]* | ????????????????*) return 1 ;;
+  esac
+}
+
+is_seconds() { # VALUE: perhaps with decimals, three at most
+  decimals=0
+  case $1 in
+    *.*) decimals=${1#*.} ;;
+  esac
+  case $decimals in
+    '' | *[!0-9]* | ????*) return 1 ;;
+  esac
+  case ${1%%.*} in
+    '' | *[!0-9]* | ???????*) return 1 ;;
+  esac
+}
+
+# Sets `own` to the setting of this template that a setting of the balancer comes from; to nothing when there is none.
+find_own_setting() { # NAME
+  own=''
+  case $1 in
+    CLIENT_API_KEYS | CLIENT_LIMITS | OPERATOR_KEYS | ENTRA_TENANT_ID | ENTRA_ALLOWED_CLIENTS | ENTRA_ALLOWED_OPERATORS) own=$1 ;;
+    BACKEND_*_URL | BACKEND_*_PRIORITY | BACKEND_*_WEIGHT | BACKEND_*_DEPLOYMENTS | BACKEND_*_DEPLOYMENT_NAME) own=OPENAI_BACKENDS ;;
+    DEPLOYMENT_ALIASES) own=CHAT_MODEL_NAME ;;
+  esac
+}
+
+# Sets `form` to what the value of such a setting must be; to nothing when it is so. Bounds are the balancer's to check.
+find_form() { # NAME VALUE
+  choices=''
+  case $1 in
+    *_SECONDS)
+      form='a number of seconds such as 30 or 0.5'
+      ! is_seconds "$2" || form=''
+      ;;
+    *_MS | *_BYTES | *_REQUESTS | *_CAPACITY)
+      form='a whole number, of digits only'
+      ! is_count "$2" || form=''
+      ;;
+    AFFINITY) choices='off prefix user' ;;
+    LOG_FORMAT) choices='text json' ;;
+    *) choices='true false' ;;
+  esac
+  if [ -n "$choices" ]; then
+    form="one of $choices, written exactly so"
+    ! is_one_of "$2" "$choices" || form=''
+  fi
+}
+
+# No value is shown, and no name that is none: it may be a key that was meant for another setting.
+check_balancer_settings() { # NAME VALUE
+  setting=$1 rest="$2 " number=0 names=' '
+  while [ -n "$rest" ]; do
+    item=${rest%% *}
+    rest=${rest#* }
+    [ -n "$item" ] || continue
+    number=$((number + 1))
+    name=${item%%=*}
+    case $item in
+      *=?*) ;;
+      *) name='' ;;
+    esac
+    case $name in
+      '' | [!A-Z]* | *[!A-Z0-9_]*)
+        mistake "$setting: item $number is not NAME=value, with the name in capitals: azd env set $setting \"AFFINITY=prefix MAX_HOLD_SECONDS=5\""
+        continue
+        ;;
+    esac
+    case $names in
+      *" $name "*) mistake "$setting has $name twice: give it once with azd env set $setting \"AFFINITY=prefix MAX_HOLD_SECONDS=5\"" ;;
+    esac
+    names="$names$name "
+    find_own_setting "$name"
+    is_known=yes
+    case $name in
+      BACKEND_*_CAPACITY)
+        n=${name#BACKEND_}
+        n=${n%_CAPACITY}
+        [ "$count" -eq 0 ] || is_whole "$n" "$count" ||
+          mistake "$setting: there is no resource for $name, but 1 to $count: azd env set $setting \"BACKEND_1_CAPACITY=300\""
+        ;;
+      *) is_one_of "$name" "$balancer_settings" || is_known=no ;;
+    esac
+    find_form "$name" "${item#*=}"
+    if [ -n "$own" ]; then
+      mistake "$setting cannot set $name, which comes from a setting of its own: azd env set $own"
+    elif [ $is_known = no ]; then
+      mistake "$setting cannot set $name; it can set $balancer_settings and BACKEND_n_CAPACITY: azd env set $setting \"AFFINITY=prefix MAX_HOLD_SECONDS=5\""
+    elif [ -n "$form" ]; then
+      mistake "$setting: the value of $name is not right, but must be $form: azd env set $setting \"AFFINITY=prefix MAX_HOLD_SECONDS=5\""
+    fi
+  done
+}
+
 # OPENAI_BACKENDS
 
 skus='GlobalStandard DataZoneStandard Standard ProvisionedManaged GlobalProvisionedManaged DataZoneProvisionedManaged'
@@ -382,6 +483,9 @@ EOF
     mistake "OPENAI_BACKENDS should be like this: azd env set OPENAI_BACKENDS '[{\"location\":\"eastus2\"},{\"url\":\"https://my-openai.openai.azure.com\",\"priority\":2}]'"
 }
 
+# How many resources there are, of both kinds; 0 when that cannot be read.
+count=0
+
 # The resources that will be created, a line each: number, region, capacity and SKU of the chat deployment (- for the settings').
 resources=''
 
@@ -400,19 +504,24 @@ check_locations() { # LIST
       mistake "OPENAI_LOCATIONS: item $number is not a region: azd env set OPENAI_LOCATIONS \"eastus2,swedencentral,westus3\""
     fi
   done
+  count=$number
   [ "$number" -le 20 ] || mistake "OPENAI_LOCATIONS has $number regions, but must have at most 20: azd env set OPENAI_LOCATIONS \"eastus2,swedencentral,westus3\""
 }
 
-settings='LOAD_BALANCER OPENAI_CAPACITY EMBEDDING_CAPACITY OPENAI_LOCATIONS OPENAI_BACKENDS CHAT_MODEL_NAME CHAT_MODEL_VERSION CHAT_MODEL_SKU EMBEDDING_MODEL_NAME EMBEDDING_MODEL_VERSION EMBEDDING_MODEL_SKU CLIENT_API_KEYS CLIENT_LIMITS OPERATOR_KEYS ENTRA_TENANT_ID ENTRA_ALLOWED_CLIENTS ENTRA_ALLOWED_OPERATORS MIN_REPLICAS MAX_REPLICAS APIM_SKU APIM_PUBLISHER_EMAIL'
+settings='LOAD_BALANCER OPENAI_CAPACITY EMBEDDING_CAPACITY OPENAI_LOCATIONS OPENAI_BACKENDS CHAT_MODEL_NAME CHAT_MODEL_VERSION CHAT_MODEL_SKU EMBEDDING_MODEL_NAME EMBEDDING_MODEL_VERSION EMBEDDING_MODEL_SKU CLIENT_API_KEYS CLIENT_LIMITS BALANCER_SETTINGS OPERATOR_KEYS ENTRA_TENANT_ID ENTRA_ALLOWED_CLIENTS ENTRA_ALLOWED_OPERATORS MIN_REPLICAS MAX_REPLICAS APIM_SKU APIM_PUBLISHER_EMAIL'
 
 # A name with a typing error sets nothing, and what it was meant to set may be who may call. Only names that look like ours are looked at: others may
 # be of other programs. What azd prints for a value is not looked at but for being empty.
 check_names() {
   names=$(azd env get-values --no-prompt </dev/null 2>/dev/null | sed -n 's/^\([A-Za-z][A-Za-z0-9_]*\)=.*[^"].*$/\1/p') || names=''
   for name in $names; do
+    if is_one_of "$name" "$balancer_settings"; then
+      mistake "$name would change nothing here. Put it into BALANCER_SETTINGS and empty it: azd env set $name="
+      continue
+    fi
     case $(printf '%s' "$name" | tr '[:lower:]' '[:upper:]') in
       APIM_GATEWAY_URL) continue ;;
-      APIM_* | BACKEND_* | CHAT_MODEL* | CLIENT_* | EMBEDDING_* | ENTRA_* | LOAD_BAL* | MAX_REP* | MIN_REP* | OPENAI_BACK* | OPENAI_CAP* | OPENAI_LOC* | OPENAI_REG* | OPERATOR*) ;;
+      APIM_* | BACKEND_* | BALANC* | CHAT_MODEL* | CLIENT_* | EMBEDDING_* | ENTRA_* | LOAD_BAL* | MAX_REP* | MIN_REP* | OPENAI_BACK* | OPENAI_CAP* | OPENAI_LOC* | OPENAI_REG* | OPERATOR*) ;;
       *) continue ;;
     esac
     is_one_of "$name" "$settings" || mistake "$name is not a setting of this template, so it would change nothing; there are $settings. Empty it: azd env set $name="
@@ -461,6 +570,9 @@ check_settings() {
   check_tenants ENTRA_TENANT_ID "${ENTRA_TENANT_ID:-}"
   check_ids ENTRA_ALLOWED_CLIENTS "${ENTRA_ALLOWED_CLIENTS:-}"
   check_ids ENTRA_ALLOWED_OPERATORS "${ENTRA_ALLOWED_OPERATORS:-}"
+
+  # Step: check what else the balancer is told
+  check_balancer_settings BALANCER_SETTINGS "${BALANCER_SETTINGS:-}"
 
   # Step: name every mistake
   if [ -n "$mistakes" ]; then

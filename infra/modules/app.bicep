@@ -26,6 +26,8 @@ param deploymentAliases string
 param clientApiKeys string
 @description('Limits of clients; empty: none.')
 param clientLimits string
+@description('Further settings of the balancer, NAME=value with spaces between; empty: none.')
+param balancerSettings string
 @description('Keys of operators; empty: none.')
 @secure()
 param operatorKeys string
@@ -49,6 +51,9 @@ var placeholder = 'mcr.microsoft.com/dotnet/samples:aspnetapp'
 // Streams of reasoning models last minutes: they get nearly all of the ten minutes that Container Apps gives at most.
 var graceSeconds = 600
 var drainSeconds = graceSeconds - 30
+
+// Both parts of NAME=value: Container Apps refuses empty values.
+func isPair(word string) bool => indexOf(word, '=') > 0 && indexOf(word, '=') < length(word) - 1
 
 module current 'fetch-image.bicep' = {
   params: { name: name, exists: exists }
@@ -79,6 +84,37 @@ var optionalSettings = filter(
 )
 var clientKeySettings = empty(clientApiKeys) ? [] : [{ name: 'CLIENT_API_KEYS', secretRef: 'client-api-keys' }]
 var operatorKeySettings = empty(operatorKeys) ? [] : [{ name: 'OPERATOR_KEYS', secretRef: 'operator-keys' }]
+
+var ownSettings = concat(
+  [
+    { name: 'HOST', value: '0.0.0.0' }
+    { name: 'PORT', value: string(port) }
+    { name: 'DRAIN_SECONDS', value: string(drainSeconds) }
+    { name: 'AZURE_CLIENT_ID', value: identityClientId }
+    // For @azure/identity: nothing else is tried.
+    { name: 'AZURE_TOKEN_CREDENTIALS', value: 'ManagedIdentityCredential' }
+    { name: 'DEPLOYMENT_ALIASES', value: deploymentAliases }
+    { name: 'ENTRA_TENANT_ID', value: entraTenantIds }
+  ],
+  optionalSettings,
+  clientKeySettings,
+  operatorKeySettings,
+  backendSettings
+)
+
+// Nothing else may set what is set here, or could be: a variable that came twice would count once, and keys belong into secrets.
+var ownNames = concat(
+  map(ownSettings, setting => setting.name),
+  ['CLIENT_API_KEYS', 'CLIENT_LIMITS', 'ENTRA_ALLOWED_CLIENTS', 'ENTRA_ALLOWED_OPERATORS', 'OPERATOR_KEYS']
+)
+var words = filter(split(balancerSettings, ' '), word => !empty(word))
+var furtherSettings = map(
+  words,
+  (word, i) =>
+    isPair(word) && !contains(ownNames, split(word, '=')[0])
+      ? { name: split(word, '=')[0], value: substring(word, indexOf(word, '=') + 1) }
+      : fail('BALANCER_SETTINGS: item ${i + 1} must be NAME=value, and no setting that the template makes itself')
+)
 
 resource app 'Microsoft.App/containerApps@2025-07-01' = {
   name: name
@@ -115,22 +151,7 @@ resource app 'Microsoft.App/containerApps@2025-07-01' = {
             cpu: json('0.5')
             memory: '1Gi'
           }
-          env: concat(
-            [
-              { name: 'HOST', value: '0.0.0.0' }
-              { name: 'PORT', value: string(port) }
-              { name: 'DRAIN_SECONDS', value: string(drainSeconds) }
-              { name: 'AZURE_CLIENT_ID', value: identityClientId }
-              // For @azure/identity: nothing else is tried.
-              { name: 'AZURE_TOKEN_CREDENTIALS', value: 'ManagedIdentityCredential' }
-              { name: 'DEPLOYMENT_ALIASES', value: deploymentAliases }
-              { name: 'ENTRA_TENANT_ID', value: entraTenantIds }
-            ],
-            optionalSettings,
-            clientKeySettings,
-            operatorKeySettings,
-            backendSettings
-          )
+          env: concat(ownSettings, furtherSettings)
           // None of them asks a backend: a replica that can answer nothing is still the one to say so.
           probes: [
             {

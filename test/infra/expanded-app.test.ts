@@ -167,6 +167,29 @@ describe('the container app', () => {
     });
   });
 
+  it('has the further settings of the balancer after all others, split at their first equals sign', () => {
+    const before = Object.entries(variablesOf(appOf()));
+    const app = appOf({ BALANCER_SETTINGS: ' AFFINITY=prefix  MAX_HOLD_SECONDS=5 OF_LATER=a=b,c= ' });
+    assert.deepEqual(Object.entries(variablesOf(app)), [
+      ...before,
+      ['AFFINITY', 'prefix'],
+      ['MAX_HOLD_SECONDS', '5'],
+      ['OF_LATER', 'a=b,c='],
+    ]);
+    assert.deepEqual(variablesOf(appOf({ BALANCER_SETTINGS: ' ' })), Object.fromEntries(before));
+  });
+
+  const taken = ['HOST', 'PORT', 'DRAIN_SECONDS', 'AZURE_CLIENT_ID', 'AZURE_TOKEN_CREDENTIALS', 'DEPLOYMENT_ALIASES']
+    .concat(['ENTRA_TENANT_ID', 'ENTRA_ALLOWED_CLIENTS', 'ENTRA_ALLOWED_OPERATORS', 'CLIENT_LIMITS'])
+    .concat(['CLIENT_API_KEYS', 'OPERATOR_KEYS', 'BACKEND_1_URL', 'BACKEND_3_WEIGHT']);
+  for (const item of [...taken.map((name) => `${name}=1`), 'AFFINITY', 'AFFINITY=', '=prefix', '=']) {
+    it(`is not deployed with the further setting ${item}`, () => {
+      assert.throws(() => appOf({ BALANCER_SETTINGS: `LOG_FORMAT=json ${item}` }), {
+        message: 'BALANCER_SETTINGS: item 2 must be NAME=value, and no setting that the template makes itself',
+      });
+    });
+  }
+
   it('has neither a secret nor its variable for keys that are not set', () => {
     for (const [name, secret] of [
       ['CLIENT_API_KEYS', 'client-api-keys'],
@@ -300,6 +323,22 @@ describe('the balancer in the container', () => {
     ]);
     assert.deepEqual(operatorKeys, [{ name: 'alice', key: 'operator-key-of-alice' }]);
     assert.deepEqual([...clientLimits.keys()], ['team-a']);
+  });
+
+  it('reads its further settings', () => {
+    const plain = configOf({});
+    const config = configOf({
+      BALANCER_SETTINGS:
+        'AFFINITY=prefix PRIORITY_WAIT_MS=0 MAX_HOLD_SECONDS=2.5 LOG_FORMAT=json BACKEND_2_CAPACITY=300',
+    });
+    assert.deepEqual(config, {
+      ...plain,
+      affinity: 'prefix',
+      priorityWaitMs: 0,
+      maxHoldMs: 2500,
+      logFormat: 'json',
+      backends: plain.backends.map((backend, i) => (i === 1 ? { ...backend, capacity: 300_000 } : backend)),
+    });
   });
 
   it('accepts the tokens of each tenant, of whom the lists allow', () => {

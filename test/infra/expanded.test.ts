@@ -249,6 +249,7 @@ describe('what azd deploys', () => {
       'OPENAI_BACKENDS',
       'CLIENT_API_KEYS',
       'LOAD_BALANCER',
+      'BALANCER_SETTINGS',
     ];
     assert.deepEqual(provision(Object.fromEntries(names.map((name) => [name, '']))), provision());
   });

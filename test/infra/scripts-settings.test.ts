@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { BACKEND_SETTINGS, readBackendSettings, readSettings, SETTINGS } from '../../app/src/settings.ts';
+import { textOf } from '../support/sources.ts';
+import { assertSame } from '../support/tables.ts';
 import { underEachShell, type Values } from './scripts/stage.ts';
 
 const ID = '11111111-2222-3333-4444-55555555abcd';
@@ -58,6 +61,11 @@ const WRONG: Readonly<Record<string, readonly [values: Values, told: RegExp]>> =
     { BACKEND_1_URL: 'https://x' },
     /BACKEND_1_URL is not a setting/,
   ],
+  'a misspelt list of further settings': [{ BALANCER_SETTING: 'AFFINITY=prefix' }, /BALANCER_SETTING is not a setting/],
+  'a setting of the balancer beside the list of them': [
+    { MAX_HOLD_SECONDS: '5' },
+    /MAX_HOLD_SECONDS would change nothing here\. Put it into BALANCER_SETTINGS.*azd env set MAX_HOLD_SECONDS=$/m,
+  ],
   'a limit without a name': [{ CLIENT_LIMITS: '5tpm' }, /CLIENT_LIMITS: item 1/],
 };
 
@@ -86,12 +94,69 @@ const RIGHT: Readonly<Record<string, Values>> = {
     ENTRA_ALLOWED_CLIENTS: `chat-app=${ID},22222222-2222-3333-4444-55555555abcd`,
     ENTRA_ALLOWED_OPERATORS: ID,
   },
+  'further settings of the balancer, with blanks around': {
+    BALANCER_SETTINGS: '  AFFINITY=prefix   MAX_HOLD_SECONDS=0.125 BACKEND_3_CAPACITY=300 SPILL_LONG_PROMPTS=true ',
+  },
+  'the capacity of a resource that was brought along': {
+    OPENAI_BACKENDS: '[{"location":"eastus2"},{"url":"https://a.b"}]',
+    BALANCER_SETTINGS: 'BACKEND_2_CAPACITY=100',
+  },
+  'nothing but a blank': { BALANCER_SETTINGS: ' ' },
   'backends of both kinds': {
     OPENAI_BACKENDS:
       ' [ {"url":"https://ptu.openai.azure.com/","priority":1,"deployments":"chat=gpt-eu,embedding=emb"},\n' +
       '{"location":"East US 2","priority":100,"weight":100,"capacity":5,"sku":"DataZoneStandard"},{"url":"https://a:8443"}]\n',
   },
 };
+
+/** What of the balancer's settings cannot go through BALANCER_SETTINGS, and what makes them instead: a setting, or the template by itself. */
+const NOT_FURTHER: Readonly<Record<string, string | undefined>> = {
+  HOST: undefined,
+  PORT: undefined,
+  DEPLOYMENT_ALIASES: 'CHAT_MODEL_NAME',
+  DRAIN_SECONDS: undefined,
+  CLIENT_API_KEYS: 'CLIENT_API_KEYS',
+  OPERATOR_KEYS: 'OPERATOR_KEYS',
+  ENTRA_TENANT_ID: 'ENTRA_TENANT_ID',
+  ENTRA_AUDIENCES: undefined,
+  ENTRA_ISSUERS: undefined,
+  ENTRA_JWKS_URL: undefined,
+  ENTRA_ALLOWED_CLIENTS: 'ENTRA_ALLOWED_CLIENTS',
+  ENTRA_ALLOWED_OPERATORS: 'ENTRA_ALLOWED_OPERATORS',
+  CLIENT_LIMITS: 'CLIENT_LIMITS',
+  ALLOW_ANONYMOUS: undefined,
+  AZURE_CLIENT_ID: undefined,
+  APPLICATIONINSIGHTS_CONNECTION_STRING: undefined,
+  BACKEND_1_URL: 'OPENAI_BACKENDS',
+  BACKEND_1_NAME: undefined,
+  BACKEND_1_PRIORITY: 'OPENAI_BACKENDS',
+  BACKEND_1_WEIGHT: 'OPENAI_BACKENDS',
+  BACKEND_1_APIKEY: undefined,
+  BACKEND_1_DEPLOYMENT_NAME: 'OPENAI_BACKENDS',
+  BACKEND_1_DEPLOYMENTS: 'OPENAI_BACKENDS',
+};
+
+/** Everything that the balancer reads, or is documented to, `n` as 1. */
+const OF_BALANCER = [...new Set([...SETTINGS, 'APPLICATIONINSIGHTS_CONNECTION_STRING'])].concat(
+  BACKEND_SETTINGS.map((ending) => `BACKEND_1_${ending}`),
+);
+const FURTHER = OF_BALANCER.filter((name) => !Object.hasOwn(NOT_FURTHER, name));
+
+/** Values of every form that there is, and of none. */
+const TRIED = ['0', '1', '30', '150', '2.5', '0.125', '5.', '.5', '-1', '+1', '1e3', '0x10', '1.2345', '12ms', '1k']
+  .concat(['123456', '1234567', '123456789012345', '1234567890123456', 'off', 'prefix', 'user', 'Off', 'text', 'json'])
+  .concat(['true', 'false', 'TRUE', 'yes', 'no=thing', '*', '$HOME', '"5"', '5;5', '5,5', '\\5', 'ä']);
+
+/** What the balancer says to a value: a mistake in its form, in its bounds, or nothing. */
+function saysBalancer(name: string, value: string): 'form' | 'bounds' | 'nothing' {
+  const ending = /^BACKEND_1_(.*)$/.exec(name)?.[1];
+  const read =
+    ending === undefined
+      ? readSettings({ [name]: value })
+      : readBackendSettings({ URL: 'https://a.b', [ending]: value }, 1);
+  if (!('mistakes' in read)) return 'nothing';
+  return read.mistakes.some((text) => text.includes('must be between')) ? 'bounds' : 'form';
+}
 
 const BACKENDS: Readonly<Record<string, readonly [text: string, told: RegExp]>> = {
   'no JSON': ['eastus2', /is not a JSON list of flat objects/],
@@ -232,6 +297,76 @@ underEachShell('the settings', (stage) => {
     });
   }
 
+  for (const name of OF_BALANCER.concat('NODE_OPTIONS', 'AFFINITYX')) {
+    if (FURTHER.includes(name)) continue;
+    it(`do not set ${name} of the balancer past what makes it`, () => {
+      const place = stage();
+      place.set({ BALANCER_SETTINGS: `AFFINITY=prefix ${name}=canary` });
+      const { code, err } = place.run('preup');
+      assert.equal(code, 1);
+      const own = NOT_FURTHER[name];
+      const why =
+        own === undefined
+          ? `; it can set [A-Z_ ]*AFFINITY[A-Z_ ]* and BACKEND_n_CAPACITY: azd env set BALANCER_SETTINGS "AFFINITY=`
+          : `, which comes from a setting of its own: azd env set ${own}$`;
+      assert.match(err, new RegExp(`^- BALANCER_SETTINGS cannot set ${name}${why}`, 'm'));
+      assert.equal(err.match(/^- /gm)?.length, 1);
+      assert.ok(!err.includes('canary'));
+    });
+  }
+
+  it('take for further settings of the balancer what it reads: no value that it takes is refused, and only its bounds are not looked at', () => {
+    for (const value of TRIED) {
+      const place = stage();
+      const { err } = place.runFile(`${process.cwd()}/scripts/preup.sh`, [], {
+        BALANCER_SETTINGS: FURTHER.map((name) => `${name}=${value}`).join(' '),
+      });
+      assertSame(
+        [...err.matchAll(/^- BALANCER_SETTINGS: the value of (\w+) is not right, but must be /gm)].map(
+          ([, name = '']) => name,
+        ),
+        FURTHER.filter((name) => saysBalancer(name, value) === 'form'),
+        `the value ${value}`,
+      );
+    }
+  });
+
+  it('are told of every item of BALANCER_SETTINGS that is not right, by number and name and never by value', () => {
+    const place = stage();
+    const items = [
+      '=canary',
+      'AFFINITY',
+      'LOG_FORMAT=',
+      'MAX-HOLD=canary',
+      '*',
+      'affinity=off',
+      'canary1==',
+      'AFFINITY=user',
+      'AFFINITY=canary',
+    ];
+    const { code, err } = place.runFile(`${process.cwd()}/scripts/preup.sh`, [], {
+      BALANCER_SETTINGS: [...items, 'PRIORITY_WAIT=canary', 'BACKEND_4_CAPACITY=1', 'BACKEND_01_CAPACITY=1'].join(' '),
+    });
+    assert.equal(code, 1);
+    assert.deepEqual(
+      [...err.matchAll(/^- (.*?)(?:; it can set .*)?: azd env set BALANCER_SETTINGS "[A-Z1_=a-z 0-9]+"$/gm)].map(
+        ([, told]) => told,
+      ),
+      [
+        ...[1, 2, 3, 4, 5, 6, 7].map(
+          (number) => `BALANCER_SETTINGS: item ${number} is not NAME=value, with the name in capitals`,
+        ),
+        'BALANCER_SETTINGS: the value of AFFINITY is not right, but must be one of off prefix user, written exactly so',
+        'BALANCER_SETTINGS cannot set PRIORITY_WAIT',
+        'BALANCER_SETTINGS: there is no resource for BACKEND_4_CAPACITY, but 1 to 3',
+        'BALANCER_SETTINGS: there is no resource for BACKEND_01_CAPACITY, but 1 to 3',
+      ],
+    );
+    assert.match(err, /^- BALANCER_SETTINGS has AFFINITY twice: give it once with azd env set BALANCER_SETTINGS "/m);
+    assert.equal(err.match(/^- /gm)?.length, 12);
+    assert.ok(!err.includes('canary'));
+  });
+
   it('decide whether there is a container app to deploy to, once', () => {
     const place = stage();
     place.set({ LOAD_BALANCER: 'apim' });
@@ -240,5 +375,16 @@ underEachShell('the settings', (stage) => {
     place.set({ LOAD_BALANCER: 'both' });
     assert.deepEqual(place.run('preup').calls, ['azd env set DEPLOY_CONTAINER_APP true --no-prompt']);
     assert.deepEqual(place.run('preup').calls, []);
+  });
+});
+
+describe('the settings that BALANCER_SETTINGS can set', () => {
+  it('are all that the balancer reads but those that the template makes or that are about who may call, in both kinds of shell', () => {
+    for (const path of ['scripts/settings.sh', 'scripts/settings.ps1']) {
+      const [, known = ''] = /^\$?balancer_settings ?= ?'([^']+)'$/m.exec(textOf(path)) ?? [];
+      assertSame([...known.split(' '), 'BACKEND_1_CAPACITY'], FURTHER, path);
+    }
+    const gone = Object.keys(NOT_FURTHER).filter((name) => !OF_BALANCER.includes(name));
+    assert.deepEqual(gone, []);
   });
 });

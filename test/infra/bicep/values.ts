@@ -116,6 +116,13 @@ function union(first: Values, second: Values): Values {
   return { ...first, ...second };
 }
 
+/** Of a list, an object by its keys, or a text; only keys are compared without regard to case. */
+function contains(of: Value | undefined, what: Value | undefined): boolean {
+  if (isList(of)) return of.some((item) => areEqual(item, what ?? null));
+  if (isRecord(of)) return Object.keys(of).some((key) => key.toLowerCase() === asText(what).toLowerCase());
+  return known(of).includes(asText(what));
+}
+
 type BicepFunction = (...args: readonly Value[]) => Value;
 
 /** Those with a lambda and those about the deployment are in evaluate.ts. */
@@ -123,6 +130,7 @@ export const FUNCTIONS: Readonly<
   Record<string, { readonly arity: readonly [number, number]; readonly run: BicepFunction }>
 > = {
   concat: { arity: [1, 99], run: (...lists) => lists.flatMap(asList) },
+  contains: { arity: [2, 2], run: contains },
   empty: { arity: [1, 1], run: isEmpty },
   endsWith: { arity: [2, 2], run: (of, end) => known(of).toLowerCase().endsWith(asText(end).toLowerCase()) },
   fail: {
