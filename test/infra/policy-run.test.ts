@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import OpenAI, { APIError, AzureOpenAI } from 'openai';
 import { takeDown } from '../support/outage.ts';
-import { chat, errorOf, send, type Received, type Sent } from '../support/http.ts';
+import { chat, errorOf, send, sendBare, type Received, type Sent } from '../support/http.ts';
 import { answerOf, credentialsIn } from '../support/observed.ts';
 import { PATH_FORMS } from '../support/path-forms.ts';
 import {
@@ -21,7 +21,7 @@ import {
   v1Claims,
   v2Claims,
 } from '../support/tokens.ts';
-import { asIs, sendWithout } from './policy/asking.ts';
+import { asIs } from './policy/asking.ts';
 import type { Readings } from './policy/emulator.ts';
 import {
   callsOf,
@@ -63,7 +63,7 @@ describe('the policy of API Management, run', () => {
   const ask = (path: string, sent: Sent = {}): Promise<Received> =>
     send(stage.url + path, { ...sent, headers: { 'api-key': TEAM_KEY, ...sent.headers } });
   const askAs = (headers: Readonly<Record<string, string>>, path = '/chat/completions'): Promise<Received> =>
-    sendWithout(stage.url + path, headers);
+    sendBare(stage.url + path, { headers, body: chat() });
 
   function throttleAll(...seconds: readonly number[]): void {
     for (const [index, resource] of stage.resources.entries()) resource.throttle((seconds[index] ?? 0) * 1000);
@@ -290,13 +290,10 @@ describe('the policy of API Management, run', () => {
       const received = await ask('/chat/completions', { body });
       assert.equal(answerOf(received), 'openai2 answers: Say hello.');
       assert.match(received.headers['content-type'] ?? '', /^text\/event-stream/);
-      const direct = await sendWithout(
-        `${stage.resources[1]?.url}/openai/v1/chat/completions`,
-        {
-          authorization: `Bearer ${IDENTITY_TOKEN}`,
-        },
+      const direct = await sendBare(`${stage.resources[1]?.url}/openai/v1/chat/completions`, {
+        headers: { authorization: `Bearer ${IDENTITY_TOKEN}` },
         body,
-      );
+      });
       const shape = (text: string): string => text.replaceAll(/"(id|created|obfuscation)":(?:"[^"]*"|\d+)/g, '"$1":0');
       assert.equal(shape(received.body.toString()), shape(direct.body.toString()));
     });
@@ -355,11 +352,9 @@ describe('the policy of API Management, run', () => {
         const stainless = Object.fromEntries(STAINLESS.map((name) => [`X-Stainless-${name}`, 'own']));
         const query =
           '?api-version=preview&api-key=secret&subscription-key=secret&access_token=secret&x=%2F..%2F&Api-Key=secret';
-        const received = await sendWithout(`${stage.url}/openai/v1/chat/completions${query}`, {
-          ...credential,
-          ...VALUES,
-          ...stainless,
-          'openai-beta': 'assistants=v2',
+        const received = await sendBare(`${stage.url}/openai/v1/chat/completions${query}`, {
+          headers: { ...credential, ...VALUES, ...stainless, 'openai-beta': 'assistants=v2' },
+          body: chat(),
         });
         // Microsoft: the query parameter is looked at only when the header is missing.
         assert.equal(received.status, 'api-key' in credential ? 200 : 401);
@@ -380,7 +375,7 @@ describe('the policy of API Management, run', () => {
 
     it('is no key that was sent in the query', async () => {
       await start();
-      const received = await sendWithout(`${stage.url}/models?api-key=${TEAM_KEY}&limit=2`, {}, null);
+      const received = await sendBare(`${stage.url}/models?api-key=${TEAM_KEY}&limit=2`);
       assert.equal(received.status, 200);
       assert.equal(onlyCall(stage).path, '/openai/v1/models?limit=2');
     });

@@ -22,14 +22,19 @@ export interface Sent {
   readonly signal?: AbortSignal;
 }
 
-/** Sends one request with the tests' client key; rejects only when no answer at all comes. */
+/** Sends one request with the tests' client key, unless headers say otherwise. */
 export function send(url: string, sent: Sent = {}): Promise<Received> {
+  return sendBare(url, { ...sent, headers: { 'api-key': CLIENT_KEY, ...sent.headers } });
+}
+
+/** Sends one request with no credential but what is said; rejects only when no answer at all comes. */
+export function sendBare(url: string, sent: Sent = {}): Promise<Received> {
   return new Promise((resolve, reject) => {
     const { body, pieces, headers, onData, signal } = sent;
     const isEmpty = body === undefined && pieces === undefined;
     const req = http.request(url, {
       method: sent.method ?? (isEmpty ? 'GET' : 'POST'),
-      headers: { 'api-key': CLIENT_KEY, ...(isEmpty ? {} : { 'content-type': 'application/json' }), ...headers },
+      headers: { ...(isEmpty ? {} : { 'content-type': 'application/json' }), ...headers },
       agent: false,
       ...(signal === undefined ? {} : { signal }),
     });
