@@ -71,10 +71,21 @@ function Get-SecondsSince($moment) {
     return [int][math]::Floor(((Get-Date) - $moment).TotalSeconds)
 }
 
+# Gives it ten seconds more, and says so once a minute: Told is when it was said last.
+$waiting = @{ Told = [DateTime]::MinValue }
+
+function wait_more($text) {
+    if (((Get-Date) - $waiting.Told).TotalSeconds -ge 60) {
+        $waiting.Told = Get-Date
+        say $text
+    }
+    Start-Sleep -Seconds 10
+}
+
 function Wait-Health($url) {
     # Step: wait for the container app
     $began = Get-Date
-    $told = $began
+    $waiting.Told = $began
     while ($true) {
         $status = (Send-Request 'GET' "$url/healthz" 10 '' '').Status
         if ($status -ceq '200') { break }
@@ -83,11 +94,7 @@ function Wait-Health($url) {
             complain "$url/healthz does not answer 200 after $waited s, but $status. Look at the log stream: a wrong setting keeps the container from starting, and its log names it."
             exit 1
         }
-        if ((Get-SecondsSince $told) -ge 60) {
-            $told = Get-Date
-            say "Waiting for $url/healthz ($status, $waited s)"
-        }
-        Start-Sleep -Seconds 10
+        wait_more "Waiting for $url/healthz ($status, $waited s)"
     }
     say "$url/healthz answers."
 }
@@ -95,7 +102,7 @@ function Wait-Health($url) {
 function Test-Completion($url) {
     # Step: ask for a completion
     $began = Get-Date
-    $told = [DateTime]::MinValue
+    $waiting.Told = [DateTime]::MinValue
     while ($true) {
         $answer = Get-Completion $url
         if ($null -eq $answer) {
@@ -124,11 +131,7 @@ function Test-Completion($url) {
             Write-Explanation $answer
             exit 1
         }
-        if (((Get-Date) - $told).TotalSeconds -ge 60) {
-            $told = Get-Date
-            say "Waiting for $url to answer a completion ($status $code, $waited s): roles take up to ten minutes to act"
-        }
-        Start-Sleep -Seconds 10
+        wait_more "Waiting for $url to answer a completion ($status $code, $waited s): roles take up to ten minutes to act"
     }
 }
 

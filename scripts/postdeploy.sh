@@ -66,6 +66,16 @@ if ! command -v curl >/dev/null 2>&1; then
   exit 0
 fi
 
+# Gives it ten seconds more, and says so once a minute: `told` is when it was said last.
+wait_more() { # TEXT
+  text=$1
+  if [ $(($(now) - told)) -ge 60 ]; then
+    told=$(now)
+    say "$text"
+  fi
+  sleep 10
+}
+
 wait_for_health() { # URL
   # Step: wait for the container app
   url=$1 began=$(now) told=$(now)
@@ -77,11 +87,7 @@ wait_for_health() { # URL
       complain "$url/healthz does not answer 200 after $waited s, but $status. Look at the log stream: a wrong setting keeps the container from starting, and its log names it."
       exit 1
     fi
-    if [ $(($(now) - told)) -ge 60 ]; then
-      told=$(now)
-      say "Waiting for $url/healthz ($status, $waited s)"
-    fi
-    sleep 10
+    wait_more "Waiting for $url/healthz ($status, $waited s)"
   done
   say "$url/healthz answers."
 }
@@ -116,11 +122,7 @@ try_completion() { # URL
       explain
       exit 1
     fi
-    if [ $(($(now) - told)) -ge 60 ]; then
-      told=$(now)
-      say "Waiting for $url to answer a completion ($status $code, $waited s): roles take up to ten minutes to act"
-    fi
-    sleep 10
+    wait_more "Waiting for $url to answer a completion ($status $code, $waited s): roles take up to ten minutes to act"
   done
 }
 

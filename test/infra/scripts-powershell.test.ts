@@ -23,8 +23,8 @@ function stepsOf(name: string): readonly string[] {
 /** Everything that is said, in the order of the alphabet, with variables written one way. */
 function messagesOf(name: string): readonly string[] {
   const spoken = name.endsWith('.sh')
-    ? /\b(?:say|complain|mistake|not_checked) "((?:[^"\\]|\\.)*)"/g
-    : /\b(?:say|complain|mistake|not_checked) "((?:[^"`]|`.)*)"/g;
+    ? /\b(?:say|complain|mistake|not_checked|wait_more) "((?:[^"\\]|\\.)*)"/g
+    : /\b(?:say|complain|mistake|not_checked|wait_more) "((?:[^"`]|`.)*)"/g;
   const texts = [...textOf(name).matchAll(spoken)].map(([, text]) =>
     (text ?? '')
       .replaceAll(/[\\`]"/g, '"')
