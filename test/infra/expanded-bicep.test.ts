@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative, sep } from 'node:path';
-import { ROOT } from '../support/bicep.ts';
+import { ROOT } from './bicep/declared.ts';
 import { GROUP } from './bicep/deployed.ts';
 import { expandBicep, type Expansion } from './bicep/expand.ts';
 import { BicepError } from './bicep/syntax.ts';
