@@ -5,6 +5,8 @@
 import type { MemberRange } from './json-members.ts';
 
 const LONGEST_HEADERS = 8192;
+const CR = 0x0d;
+const LF = 0x0a;
 
 /** The boundary of a `multipart/form-data` content type; undefined for every other type. */
 export function boundaryOf(contentType: string): string | undefined {
@@ -22,15 +24,19 @@ export function findFields(body: Buffer, boundary: string, name: string): readon
   while (delimiter !== -1) {
     const lineEnd = delimiter + first.length;
     if (body[lineEnd] === 0x2d && body[lineEnd + 1] === 0x2d) break; // `--`: the last delimiter
-    const headersStart = body.indexOf('\r\n', lineEnd) + 2;
-    if (headersStart === 1) break;
-    const headersEnd = body.indexOf('\r\n\r\n', headersStart - 2);
+    if (body[lineEnd] !== CR || body[lineEnd + 1] !== LF) {
+      // Not a part's beginning, whatever it ends: the boundary of somebody whose own begins with ours.
+      delimiter = afterLineBreak(body.indexOf(next, lineEnd));
+      continue;
+    }
+    const headersStart = lineEnd + 2;
+    const headersEnd = body.indexOf('\r\n\r\n', lineEnd);
     if (headersEnd === -1 || headersEnd - headersStart > LONGEST_HEADERS) break;
     const start = headersEnd + 4;
-    const end = body.indexOf(next, start - 2);
+    const end = body.indexOf(next, start);
     if (end === -1) break;
     if (fieldName(body.toString('latin1', headersStart, Math.max(headersStart, headersEnd))) === name) {
-      found.push({ start, end: Math.max(start, end) });
+      found.push({ start, end });
     }
     delimiter = end + 2;
   }
@@ -43,7 +49,7 @@ function afterLineBreak(at: number): number {
 
 /** The name in a part's Content-Disposition; undefined for files and for parts without one. */
 function fieldName(headers: string): string | undefined {
-  const disposition = headers.split('\r\n').find((line) => /^content-disposition\s*:/i.test(line));
+  const disposition = headers.split('\r\n').find((line) => /^content-disposition\s*:\s*form-data\s*;/i.test(line));
   if (disposition === undefined || /;\s*filename\*?\s*=/i.test(disposition)) return undefined;
   const match = /;\s*name=(?:"([^"]*)"|([^\s;"]+))/i.exec(disposition);
   return match?.[1] ?? match?.[2];
