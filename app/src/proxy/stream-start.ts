@@ -46,11 +46,14 @@ export class StreamStart {
   private pieces: Buffer[] = [];
   /** The last bytes of them: a blank line may be cut in two. */
   private lastBytes: Buffer = NOTHING;
+  /** Events were there. */
+  private hasBegun = false;
 
   /** What these bytes, after all that came before, say. Not to be asked again after another verdict than `more`. */
   take(chunk: Buffer): StreamVerdict {
-    if (!chunk.includes(LF) && !chunk.includes(CR)) {
-      // No line ends here, so no event does: most of the pieces of an event that comes in thousands.
+    if (!chunk.includes(LF) && !chunk.includes(CR) && this.lastBytes.at(-1) !== CR) {
+      // No line ends here, nor is it now known that one did, so no event does: most of the pieces of an event that comes
+      // in thousands.
       this.pieces.push(chunk);
       this.lastBytes = NOTHING;
       return 'more';
@@ -63,7 +66,11 @@ export class StreamStart {
     const bytes = Buffer.concat(this.pieces);
     const complete = completeEventsLength(bytes);
     this.pieces = [bytes.subarray(complete)];
-    for (const { name, data } of eventsIn(bytes.toString('utf8', 0, complete))) {
+    const text = bytes.toString('utf8', 0, complete);
+    // A stream may begin with a byte order mark.
+    const events = eventsIn(this.hasBegun ? text : text.replace(/^\uFEFF/, ''));
+    this.hasBegun = true;
+    for (const { name, data } of events) {
       const verdict = verdictOn(name, data);
       if (verdict !== 'more') return verdict;
     }
@@ -88,8 +95,7 @@ function eventsIn(text: string): readonly StreamEvent[] {
   const events: StreamEvent[] = [];
   let name = '';
   let data: string[] = [];
-  // A stream may begin with a byte order mark.
-  for (const line of text.replace(/^\uFEFF/, '').split(/\r\n|\n|\r/)) {
+  for (const line of text.split(/\r\n|\n|\r/)) {
     if (line === '') {
       if (data.length > 0) events.push({ name, data: data.join('\n') });
       name = '';
