@@ -51,7 +51,7 @@ export class Speaker {
     this.options = options;
     this.now = options.now ?? Date.now;
     this.answerTokens = Math.max(1, options.answerTokens ?? DEFAULT_ANSWER_TOKENS);
-    this.idPrefix = `${options.name}-${Date.now().toString(36)}`;
+    this.idPrefix = `${options.name}-${this.now().toString(36)}`;
     this.objects = new StoredObjects({
       resourceName: options.name,
       stepMs: options.jobStepMs ?? DEFAULT_JOB_STEP_MS,
