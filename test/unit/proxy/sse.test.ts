@@ -1,20 +1,10 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { completeEventsLength, endsWithDone, isEventStream, KEEP_ALIVE } from '../../../app/src/proxy/sse.ts';
+import { slowEventsLength } from '../../support/slow-events.ts';
 
 function isStream(headers: Readonly<Record<string, string>>): boolean {
   return isEventStream((name) => headers[name]);
-}
-
-/** Line by line: where the last blank line ends that follows another line. A CR at the end may be half of a CRLF. */
-function naiveLength(text: string): number {
-  let length = 0;
-  let at = 0;
-  for (const [index, { 0: line }] of [...text.matchAll(/.*?(?:\r\n|\n|\r(?=[^\n])|(?<=\r)\r$)/gs)].entries()) {
-    at += line.length;
-    if (index > 0 && /^[\r\n]+$/.test(line)) length = at;
-  }
-  return length;
 }
 
 describe('sse: what an event stream is', () => {
@@ -102,7 +92,7 @@ describe('sse: where the last complete event ends', () => {
         const whole = Buffer.from(pieces.join(''));
         const from = first % (whole.length + 1);
         const cut = whole.subarray(from, from + (second % (whole.length - from + 1)));
-        assert.equal(completeEventsLength(cut), naiveLength(cut.toString('latin1')));
+        assert.equal(completeEventsLength(cut), slowEventsLength(cut.toString('latin1')));
       }),
       { numRuns: 2000 },
     );
