@@ -12,6 +12,7 @@ import { quotas } from './targets/quotas.ts';
 import { request } from './targets/request.ts';
 import { settings } from './targets/settings.ts';
 import { claims, entraTokens, keyDocuments } from './targets/tokens.ts';
+import { answersThroughTheBalancer, throughTheBalancer } from './targets/through.ts';
 import { usageOfBodies, usageOfStreams } from './targets/usage.ts';
 import { waits } from './targets/waits.ts';
 import type { Target } from './target.ts';
@@ -39,4 +40,6 @@ export const targets: readonly Target[] = [
   quotas,
   settings,
   clientLimits,
+  throughTheBalancer,
+  answersThroughTheBalancer,
 ];
