@@ -10,7 +10,7 @@ import { AFFINITY_MEMBERS, affinityKeyOf, type Affinity } from './affinity-key.t
 import { findMembers, isTrue, splice, textOf, type MemberRange } from './json-members.ts';
 import { boundaryOf, findFields } from './multipart.ts';
 import { withoutCredentials } from './query.ts';
-import { promptTokensOf, type Cost } from './token-estimate.ts';
+import { COST_MEMBERS, costOf, promptTokensOf, type Cost } from './token-estimate.ts';
 
 /** The path, read. `operation` is free text from the caller; see `operationLabel` for one that is not. */
 export interface Route {
@@ -118,18 +118,7 @@ const KEEPING: ReadonlySet<string> = new Set([
 const UNSERVED = /^(?:realtime|chatkit)/i;
 
 const BARE: ReadonlySet<string> = new Set(BARE_OPERATIONS);
-/** The chat, the responses and the legacy form. */
-const MAXIMA = ['max_completion_tokens', 'max_output_tokens', 'max_tokens'];
-/** How many completions are made. */
-const COUNTS = ['n', 'best_of'];
-const MEMBERS: ReadonlySet<string> = new Set([
-  'model',
-  'stream',
-  'background',
-  ...MAXIMA,
-  ...COUNTS,
-  ...AFFINITY_MEMBERS,
-]);
+const MEMBERS: ReadonlySet<string> = new Set(['model', 'stream', 'background', ...COST_MEMBERS, ...AFFINITY_MEMBERS]);
 
 /** Reads a request target: a path, or an absolute URL whose authority is of no interest. */
 export function route(target: string): Routed {
@@ -175,7 +164,10 @@ export function understand(found: Route, method: string, contentType: string, bo
   function upstreamBody(name: string): Buffer {
     const { models, write } = read;
     if (found.pathDeployment !== undefined || name === deployment || models === undefined) return body.bytes;
-    return splice(body.bytes, models, Buffer.from(write(name)));
+    return splice(
+      body.bytes,
+      models.map((range) => ({ ...range, text: write(name) })),
+    );
   }
 
   return {
@@ -189,7 +181,7 @@ export function understand(found: Route, method: string, contentType: string, bo
     affinityKey: (affinity) => read.members && affinityKeyOf(affinity, read.members, body.bytes),
     cost() {
       if (body.bytes.length > 0 && isCounted(method, found.operation))
-        cost ??= costOf(found.operation, read, body.bytes);
+        cost ??= costFor(found.operation, read, body.bytes);
       return cost;
     },
   };
@@ -267,7 +259,7 @@ interface ReadBody {
   readonly stream: boolean;
   readonly background: boolean;
   readonly cost: (body: Buffer) => Cost;
-  readonly members?: Members;
+  readonly members?: ReadonlyMap<string, readonly MemberRange[]>;
 }
 
 /** What is uploaded is not text, and what it costs is known when it has been counted. */
@@ -302,7 +294,8 @@ function readJson(body: Buffer): ReadBody {
   const model = last === undefined ? undefined : textOf(body, last);
   const stream = isTrue(body, members.get('stream')?.at(-1));
   const background = isTrue(body, members.get('background')?.at(-1));
-  const read = { stream, background, write: JSON.stringify, cost: costFrom(members), members };
+  const cost = (bytes: Buffer): Cost => costOf(members, bytes);
+  const read = { stream, background, write: JSON.stringify, cost, members };
   return model === undefined ? read : { ...read, model, models };
 }
 
@@ -316,32 +309,9 @@ function isCounted(method: string, operation: string): boolean {
   return !KEEPING.has(segments[0] ?? '') || (segments[0] === 'threads' && segments.includes('runs'));
 }
 
-function costOf(operation: string, read: ReadBody, body: Buffer): Cost {
+function costFor(operation: string, read: ReadBody, body: Buffer): Cost {
   const cost = read.cost(body);
   return WORDLESS.has(operation) ? { ...cost, mostCompletionTokens: 0 } : cost;
-}
-
-type Members = NonNullable<ReturnType<typeof findMembers>>;
-
-function costFrom(members: Members): ReadBody['cost'] {
-  return (body) => {
-    const largest = (names: readonly string[]): number | undefined => {
-      const found = names.flatMap((name) => numberAt(body, members.get(name)?.at(-1)) ?? []);
-      return found.length === 0 ? undefined : Math.max(...found);
-    };
-    const most = largest(MAXIMA);
-    const promptTokens = promptTokensOf(body);
-    return most === undefined
-      ? { promptTokens }
-      : { promptTokens, mostCompletionTokens: most * (largest(COUNTS) ?? 1) };
-  };
-}
-
-/** A count that a backend would accept; undefined for anything else. */
-function numberAt(json: Buffer, range: MemberRange | undefined): number | undefined {
-  if (range === undefined) return undefined;
-  const text = json.toString('latin1', range.start, range.end);
-  return /^[1-9]\d{0,8}$/.test(text) ? Number(text) : undefined;
 }
 
 function isCreation(method: string, operation: string, background: boolean): boolean {

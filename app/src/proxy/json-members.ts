@@ -74,13 +74,18 @@ export function isTrue(json: Buffer, range: MemberRange | undefined): boolean {
   );
 }
 
-/** The bytes with each of these ranges replaced by the same text. */
-export function splice(bytes: Buffer, ranges: readonly MemberRange[], replacement: Buffer): Buffer {
+/** What is to stand in the place of a range; of an empty one: between two bytes. */
+export interface Edit extends MemberRange {
+  readonly text: string;
+}
+
+/** The bytes with these edits made, none of which touches another; in any order. */
+export function splice(bytes: Buffer, edits: readonly Edit[]): Buffer {
   const parts: Buffer[] = [];
   let from = 0;
-  for (const range of ranges) {
-    parts.push(bytes.subarray(from, range.start), replacement);
-    from = range.end;
+  for (const edit of edits.toSorted((a, b) => a.start - b.start)) {
+    parts.push(bytes.subarray(from, edit.start), Buffer.from(edit.text));
+    from = edit.end;
   }
   parts.push(bytes.subarray(from));
   return Buffer.concat(parts);

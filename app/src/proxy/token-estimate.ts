@@ -4,6 +4,7 @@
  */
 import type { Need } from '../balancer/foresight.ts';
 import type { Usage } from '../balancer/outcome.ts';
+import type { MemberRange } from './json-members.ts';
 
 /** What a request says of its cost. */
 export interface Cost {
@@ -11,6 +12,12 @@ export interface Cost {
   /** All choices together; absent where the request names no maximum. */
   readonly mostCompletionTokens?: number;
 }
+
+/** The chat, the responses and the legacy form. */
+const MAXIMA = ['max_completion_tokens', 'max_output_tokens', 'max_tokens'];
+/** How many completions are made. */
+const COUNTS = ['n', 'best_of'];
+export const COST_MEMBERS: readonly string[] = [...MAXIMA, ...COUNTS];
 
 const BYTES_PER_TOKEN = 4;
 /** Shorter ones may as well be text. */
@@ -24,6 +31,24 @@ const USUAL_COMPLETION = 500;
 const MOST_REMEMBERED = 1000;
 /** How much the latest request counts in the mean. */
 const LATEST_SHARE = 0.1;
+
+/** @param members of the JSON body, those of COST_MEMBERS among them */
+export function costOf(members: ReadonlyMap<string, readonly MemberRange[]>, body: Buffer): Cost {
+  const largest = (names: readonly string[]): number | undefined => {
+    const found = names.flatMap((name) => numberAt(body, members.get(name)?.at(-1)) ?? []);
+    return found.length === 0 ? undefined : Math.max(...found);
+  };
+  const most = largest(MAXIMA);
+  const promptTokens = promptTokensOf(body);
+  return most === undefined ? { promptTokens } : { promptTokens, mostCompletionTokens: most * (largest(COUNTS) ?? 1) };
+}
+
+/** A count that a backend would accept; undefined for anything else. */
+function numberAt(json: Buffer, range: MemberRange | undefined): number | undefined {
+  if (range === undefined) return undefined;
+  const text = json.toString('latin1', range.start, range.end);
+  return /^[1-9]\d{0,8}$/.test(text) ? Number(text) : undefined;
+}
 
 /**
  * Prompt tokens of a JSON body: its text, without images, audio and files in base64. Those are known by the member that

@@ -167,17 +167,16 @@ describe('json members: textOf and isTrue', () => {
 });
 
 describe('json members: splice', () => {
-  it('replaces each range and leaves every other byte alone', () => {
+  it('puts a text in the place of each range, in any order, and leaves every other byte alone', () => {
     const bytes = Buffer.from('0123456789');
-    const ranges = [
-      { start: 0, end: 1 },
-      { start: 4, end: 6 },
-      { start: 9, end: 10 },
+    const edits = [
+      { start: 9, end: 10, text: 'c' },
+      { start: 0, end: 1, text: 'ab' },
+      { start: 4, end: 6, text: '' },
     ];
-    assert.equal(splice(bytes, ranges, Buffer.from('ab')).toString(), 'ab123ab678ab');
-    assert.equal(splice(bytes, ranges, Buffer.alloc(0)).toString(), '123678');
-    assert.equal(splice(bytes, [], Buffer.from('ab')).toString(), '0123456789');
-    assert.equal(splice(bytes, [{ start: 5, end: 5 }], Buffer.from('ab')).toString(), '01234ab56789');
+    assert.equal(splice(bytes, edits).toString(), 'ab123678c');
+    assert.equal(splice(bytes, []).toString(), '0123456789');
+    assert.equal(splice(bytes, [{ start: 5, end: 5, text: 'ab' }]).toString(), '01234ab56789');
     assert.equal(bytes.toString(), '0123456789');
   });
 
@@ -191,10 +190,15 @@ describe('json members: splice', () => {
         const document = { ...before, model, ...after };
         const bytes = Buffer.from(JSON.stringify(document, undefined, spaces));
         const ranges = findMembers(bytes, WANTED)?.get('model') ?? [];
-        const replaced = splice(bytes, ranges, Buffer.from(JSON.stringify(name)));
+        const named = (text: string): Buffer =>
+          splice(
+            bytes,
+            ranges.map((range) => ({ ...range, text: JSON.stringify(text) })),
+          );
+        const replaced = named(name);
         const expected: unknown = JSON.parse(JSON.stringify({ ...document, model: name }));
         assert.deepEqual(JSON.parse(replaced.toString()), expected);
-        assert.deepEqual(splice(bytes, ranges, Buffer.from(JSON.stringify(model))), bytes);
+        assert.deepEqual(named(model), bytes);
       }),
     );
   });
