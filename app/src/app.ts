@@ -22,6 +22,7 @@ export function createApp({ ops, proxy, observe }: AppDeps): Express {
   app.get('/readyz', ops.readyz);
   app.get('/metrics', ops.metrics);
   app.get('/status', ops.status);
+  app.get('/ledger', ops.ledger);
   app.use(proxy);
   app.use(lastResort(observe));
   return app;

@@ -30,6 +30,7 @@ import { ERROR_CODES } from './proxy/proxy-error.ts';
 import { createTokenEstimator } from './proxy/token-estimate.ts';
 import { createServer, type ServerLimits } from './server.ts';
 import { observeAll, type Observe } from './telemetry/events.ts';
+import { createLedger } from './telemetry/ledger.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 
 /** What comes from outside; each has the real thing as its default but for the observer. */
@@ -80,7 +81,8 @@ export function compose(config: Config, edges: Edges): Balancer {
     },
     withProcess: edges.withProcessMetrics ?? false,
   });
-  const observe = observeAll([edges.observe, metrics.observe]);
+  const ledger = createLedger(wallClockMs);
+  const observe = observeAll([edges.observe, metrics.observe, ledger.observe]);
   const pool = createPool({
     backends: config.backends,
     aliases: config.aliases,
@@ -141,6 +143,7 @@ export function compose(config: Config, edges: Edges): Balancer {
       });
     },
     metrics: metrics.render,
+    ledger: ledger.read,
     onRefused: (req, { code }) => {
       const { status } = ERROR_CODES[code];
       observe(notServed(req, nextId(), '', { ending: 'refused', status, code }));

@@ -889,7 +889,7 @@ describe('a forged token', () => {
     running.assertIdle();
   });
 
-  it('does not read /status either, whatever it is, nor /metrics', async () => {
+  it('does not read /status either, whatever it is, nor /metrics and /ledger', async () => {
     await stop();
     await start({ ENTRA_ALLOWED_OPERATORS: `${APP},${OBJECT}`, OPERATOR_KEYS: 'alice=operator-key' });
     assert.equal((await ask('/status', `api-key: ${GOOD}`)).status, 200);
@@ -897,7 +897,7 @@ describe('a forged token', () => {
       const made = token?.();
       const sends = made === undefined ? [lines?.() ?? []] : bothHeaders(made).map((line) => [line]);
       for (const sent of sends) {
-        for (const path of ['/status', '/metrics']) {
+        for (const path of ['/status', '/metrics', '/ledger']) {
           const answer = await ask(path, ...sent);
           assert.ok([400, 401, 431].includes(answer.status), `${path} with ${name}: ${answer.status}`);
           assertTellsNothing('the answer', answer.head + answer.body, sent);

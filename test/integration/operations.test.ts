@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { startBalancer, type BalancerSetup, type RunningBalancer } from '../support/balancer.ts';
 import { chat, send, type Received } from '../support/http.ts';
 import { exchange, head } from '../support/raw.ts';
+import { rowsOf } from '../support/tables.ts';
+import { rowsOfCsv } from '../support/csv.ts';
 import { textOf } from '../support/sources.ts';
 
 const OPERATOR = { OPERATOR_KEYS: 'alice=operator-key' };
@@ -24,7 +26,7 @@ describe('operations endpoints', () => {
     return body.error?.code;
   }
 
-  for (const path of ['/metrics', '/status']) {
+  for (const path of ['/metrics', '/status', '/ledger']) {
     it(`${path} opens to an operator: key in either header, or as the password that a browser asks for`, async () => {
       await start({ settings: OPERATOR });
       const basic = `Basic ${Buffer.from('anybody:operator-key').toString('base64')}`;
@@ -124,6 +126,40 @@ describe('operations endpoints', () => {
     }
   });
 
+  it('has in /ledger who used what, as CSV and as JSON, with the columns of docs/ledger.md', async () => {
+    await start({ settings: OPERATOR });
+    const received = await send(`${running.url}/v1/chat/completions`, { body: chat() });
+    await get('/v1/models');
+    const { usage }: { usage: Readonly<Record<string, number>> } = JSON.parse(received.body.toString());
+    const csv = await get('/ledger', { 'api-key': 'operator-key' });
+    assert.equal(csv.headers['content-type'], 'text/csv; charset=utf-8; header=present');
+    const [names = [], ...rows] = rowsOfCsv(csv.body.toString());
+    const documented = rowsOf('docs/ledger.md', 'column').flatMap(([cell = '']) => cell.match(/\w+/g) ?? []);
+    assert.deepEqual([...names].toSorted(), documented.toSorted());
+    const values = (row: readonly string[]): readonly (string | undefined)[] =>
+      ['client', 'deployment', 'backend', 'requests', 'failed', 'delivered', 'prompt_tokens', 'completion_tokens'].map(
+        (name) => row[names.indexOf(name)],
+      );
+    assert.deepEqual(rows.map(values), [
+      ['none', 'none', 'none', '1', '1', '0', '0', '0'],
+      [
+        ...['tester', 'gpt-5.4-mini', 'openai1', '1', '0', '1'],
+        ...[String(usage['prompt_tokens']), String(usage['completion_tokens'])],
+      ],
+    ]);
+    const json = await get('/ledger', { 'api-key': 'operator-key', accept: 'application/json, */*' });
+    assert.equal(json.headers['content-type'], 'application/json');
+    const document: { since: string; rows: Record<string, unknown>[] } = JSON.parse(json.body.toString());
+    assert.equal(document.since, rows[0]?.[names.indexOf('since')]);
+    assert.deepEqual(
+      document.rows.map(({ client, requests, promptTokens }) => [client, requests, promptTokens]),
+      [
+        ['none', 1, 0],
+        ['tester', 1, usage['prompt_tokens']],
+      ],
+    );
+  });
+
   it('has every metric of its own in docs/configuration.md, with its labels, and no other there', async () => {
     await start({ settings: OPERATOR });
     await send(`${running.url}/v1/chat/completions`, { body: chat() });
@@ -148,6 +184,7 @@ describe('operations endpoints', () => {
       await get('/status'),
       await get('/status', { 'api-key': 'operator-key' }),
       await get('/metrics', { 'api-key': 'operator-key' }),
+      await get('/ledger', { 'api-key': 'operator-key' }),
       await get('/v1/models'),
       await get('/nowhere'),
       await get('/%'),
@@ -157,7 +194,7 @@ describe('operations endpoints', () => {
     ];
     assert.deepEqual(
       answers.map(({ status }) => status),
-      [200, 200, 401, 200, 200, 401, 404, 400, 405, 405, 400],
+      [200, 200, 401, 200, 200, 200, 401, 404, 400, 405, 405, 400],
     );
     for (const { headers } of answers) {
       assert.equal(headers['x-content-type-options'], 'nosniff');

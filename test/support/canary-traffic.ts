@@ -514,7 +514,7 @@ function operatorSteps(stage: CanaryStage): readonly Step[] {
   return [
     { how: '/healthz', bytes: get('/healthz', byKey), status: 200, logged },
     { how: '/readyz', bytes: get('/readyz', byKey), status: 200, logged },
-    ...['/status', '/metrics'].flatMap((path): Step[] => [
+    ...['/status', '/metrics', '/ledger'].flatMap((path): Step[] => [
       { how: path, bytes: get(path, byKey), status: 200, logged },
       { how: `${path}, by a password`, bytes: get(path, byPassword), status: 200, logged },
       { how: `${path}, by a wrong password`, bytes: get(path, byWrongPassword), status: 401, logged },

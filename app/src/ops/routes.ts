@@ -8,6 +8,8 @@ import { isLocal } from '../auth/local-door.ts';
 import { credentialError, NOT_LOCAL } from '../proxy/credential-errors.ts';
 import { sendError, sendJson, sendText } from '../proxy/reply.ts';
 import type { ProxyError } from '../proxy/proxy-error.ts';
+import { ledgerCsv } from '../telemetry/ledger-csv.ts';
+import type { LedgerDocument } from '../telemetry/ledger.ts';
 import type { StatusDocument } from './status.ts';
 
 export interface OpsDeps {
@@ -15,6 +17,7 @@ export interface OpsDeps {
   readonly status: () => StatusDocument;
   /** What programs watch, and its content type. */
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
+  readonly ledger: () => LedgerDocument;
   /** Reads an operator's credential. */
   readonly identifyOperator: Identify;
   /** Told of whoever was refused. */
@@ -35,7 +38,7 @@ const NEEDS_OPERATOR: ProxyError = {
 };
 
 export function createOpsRoutes(deps: OpsDeps): {
-  readonly [name in 'healthz' | 'readyz' | 'metrics' | 'status']: Handler;
+  readonly [name in 'healthz' | 'readyz' | 'metrics' | 'status' | 'ledger']: Handler;
 } {
   /** An operator may; where nothing is locked, so may this machine's own programs. */
   function guarded(answer: (res: ServerResponse) => void | Promise<void>): Handler {
@@ -56,6 +59,11 @@ export function createOpsRoutes(deps: OpsDeps): {
       sendText(res, 200, contentType, text);
     }),
     status: guarded((res) => sendJson(res, 200, deps.status())),
+    ledger: guarded((res) => {
+      const isForPrograms = /\bapplication\/json\b/i.test(res.req.headers.accept ?? '');
+      if (isForPrograms) sendJson(res, 200, deps.ledger());
+      else sendText(res, 200, 'text/csv; charset=utf-8; header=present', ledgerCsv(deps.ledger()));
+    }),
   };
 }
 
