@@ -36,6 +36,7 @@ function defaults(): ReadonlyMap<string, string> {
     MAX_HOLD_SECONDS: config.maxHoldMs / 1000,
     PRIORITY_WAIT_MS: config.priorityWaitMs,
     AFFINITY: config.affinity,
+    STREAM_USAGE: config.streamUsage,
     FIRST_TOKEN_TIMEOUT_SECONDS: config.firstTokenMs,
     SPILL_LONG_PROMPTS: config.spillsLongPrompts,
     MAX_BODY_BYTES: config.maxBodyBytes,

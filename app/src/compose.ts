@@ -235,6 +235,7 @@ function limitsOf(config: Config): HandlerLimits {
     ...(config.firstTokenMs === undefined ? {} : { firstTokenMs: config.firstTokenMs }),
     spillsLongPrompts: config.spillsLongPrompts,
     affinity: config.affinity,
+    asksForUsage: config.streamUsage === 'add',
   };
 }
 

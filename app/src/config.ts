@@ -45,6 +45,8 @@ export interface Config {
   readonly spillsLongPrompts: boolean;
   /** By what requests prefer one backend. */
   readonly affinity: 'off' | 'prefix' | 'user';
+  /** Whether streams of chats are asked for their usage where the caller does not. */
+  readonly streamUsage: 'add' | 'off';
   readonly maxBodyBytes: number;
   readonly maxBufferedBytes: number;
   readonly maxConcurrentRequests: number;
@@ -117,6 +119,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     ...(value.FIRST_TOKEN_TIMEOUT_SECONDS === undefined ? {} : { firstTokenMs: value.FIRST_TOKEN_TIMEOUT_SECONDS }),
     spillsLongPrompts: value.SPILL_LONG_PROMPTS,
     affinity: value.AFFINITY,
+    streamUsage: value.STREAM_USAGE,
     maxBodyBytes: value.MAX_BODY_BYTES,
     maxBufferedBytes: value.MAX_BUFFERED_BYTES,
     maxConcurrentRequests: value.MAX_CONCURRENT_REQUESTS,

@@ -148,6 +148,7 @@ const Settings = z.object({
   PRIORITY_WAIT_MS: whole(150, 0, 10_000),
   SPILL_LONG_PROMPTS: flag(),
   AFFINITY: z.enum(['off', 'prefix', 'user'], { error: 'off, prefix or user' }).default('off'),
+  STREAM_USAGE: z.enum(['add', 'off'], { error: 'add or off' }).default('add'),
   MAX_BODY_BYTES: whole(32 * 2 ** 20, 1, 2 ** 30),
   MAX_BUFFERED_BYTES: whole(256 * 2 ** 20, 1, 2 ** 40),
   MAX_CONCURRENT_REQUESTS: whole(1000, 1, 1_000_000),

@@ -174,10 +174,17 @@ describe('client limits, over sockets', () => {
       });
     }
 
-    it('a chat stream that says nothing: its prompt by the estimate, its text by its length', async () => {
+    it('a chat stream whose caller did not ask for its usage, because we do', async () => {
+      const { spent, received, usage } = await spentBy(() => ask({ body: chat({ stream: true, max_tokens: 9000 }) }));
+      assert.doesNotMatch(received.body.toString(), /total_tokens/);
+      assert.deepEqual([spent, usage?.promptTokens, usage?.completionTokens], [11, 3, 8]);
+    });
+
+    it('a stream that says nothing: its prompt by the estimate, its text by its length', async () => {
       const body = chat({ stream: true, max_tokens: 9000 });
-      const { spent, received, usage } = await spentBy(() => ask({ body }));
-      assert.equal(usage, undefined);
+      const path = '/openai/deployments/gpt-5.4-mini/chat/completions?api-version=2024-02-01';
+      const { spent, received, usage } = await spentBy(() => ask({ body }, path));
+      assert.equal(usage?.isEstimated, true);
       const text = textOf(received.body.toString());
       assert.ok(text.length > 10);
       assert.equal(spent, Math.ceil(body.length / 4) + Math.ceil(text.length / 4));

@@ -18,7 +18,8 @@ describe('what is told of a request', () => {
     const body = chat({ stream: true, stream_options: { include_usage: true } });
     const { received, finished } = await watch(running, () => send(`${running.url}/v1/chat/completions`, { body }));
     const last = eventsIn(received.body.toString()).at(-2) ?? '';
-    const { usage: sent }: { usage: { prompt_tokens: number; completion_tokens: number } } = JSON.parse(last);
+    const { usage: sent }: { usage: Readonly<Record<'prompt_tokens' | 'completion_tokens', number>> } =
+      JSON.parse(last);
     const { requestId: _, usage, ...rest } = finished;
     assert.deepEqual(rest, {
       kind: 'request-finished',
@@ -36,7 +37,12 @@ describe('what is told of a request', () => {
       status: 200,
       backend: 'openai1',
     });
-    assert.deepEqual(usage, { promptTokens: sent.prompt_tokens, completionTokens: sent.completion_tokens });
+    assert.deepEqual(usage, {
+      promptTokens: sent.prompt_tokens,
+      completionTokens: sent.completion_tokens,
+      cachedTokens: 0,
+      reasoningTokens: 0,
+    });
     const ended = running.events.find((event) => event.kind === 'attempt-ended');
     assert.deepEqual([ended?.outcome, ended?.firstContentMs], [{ kind: 'served', status: 200, usage }, 0]);
   });

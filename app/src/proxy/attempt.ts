@@ -1,6 +1,6 @@
 /**
- * One backend's turn: its credential, the attempt (a second one when a kept connection was stale), and a look at the
- * answer's beginning. What follows from it is the handler's to say.
+ * One backend's turn: its credential, the attempt (a second one when a kept connection was stale, or the backend does not
+ * know what we asked besides), and a look at the answer's beginning. What follows from it is the handler's to say.
  */
 import type { IncomingMessage } from 'node:http';
 import { TokenError } from '../auth/token-source.ts';
@@ -13,8 +13,9 @@ import type { Answer, Failed } from './forward.ts';
 import { pathOf } from './front-door.ts';
 import type { HandlerDeps } from './handler-deps.ts';
 import { headersSeen, upstreamHeaders, type Credential } from './headers.ts';
+import { isUsageRefused, UsageRefusals, type UsageAsking } from './include-usage.ts';
 import { isStream, type Opening } from './opening.ts';
-import { peek, type Peeked, type PeekFailed } from './peek.ts';
+import { peek, textOf, type Peeked, type PeekFailed } from './peek.ts';
 import { untilAborted } from './until-aborted.ts';
 
 /** What an attempt needs to know of the request. */
@@ -29,10 +30,13 @@ export interface Attempted extends Entered {
 export interface Attempt {
   readonly peeked: Peeked | PeekFailed;
   readonly answer?: Answer;
+  /** It was asked for its usage, which the caller did not do. */
+  readonly hidesUsage?: boolean;
 }
 
 export function createAttempt(deps: HandlerDeps): (call: Attempted, lease: Lease) => Promise<Attempt> {
   const { pool, clock, observe, limits } = deps;
+  const usageRefusals = new UsageRefusals();
 
   /** One backend's turn: its credential, the attempt, and a look at the answer's beginning. */
   async function attempt(call: Attempted, lease: Lease): Promise<Attempt> {
@@ -43,11 +47,11 @@ export function createAttempt(deps: HandlerDeps): (call: Attempted, lease: Lease
     const given = credential instanceof Promise ? await untilAborted(credential, signal) : credential;
     if (given === 'aborted') return { peeked: failed({ kind: 'abandoned' }) };
     if (given === undefined) return { peeked: failed({ kind: 'failed', cause: 'credential' }) };
-    const body = asked.upstreamBody(lease.deployment);
+    let asking = usageAskingOf(call, lease);
+    /** What was left out when it was asked again. */
+    let refused: UsageAsking | undefined;
     const path = asked.upstreamPath(lease.deployment);
     const method = req.method ?? 'GET';
-    const bodyLength =
-      body.length > 0 || method === 'POST' || method === 'PUT' || method === 'PATCH' ? body.length : undefined;
     // What creates something is not asked of another backend, however long it takes.
     const firstContentMs = asked.stream && !asked.creates ? limits.firstTokenMs : undefined;
     const late = firstContentMs === undefined ? {} : { firstContentMs };
@@ -56,7 +60,8 @@ export function createAttempt(deps: HandlerDeps): (call: Attempted, lease: Lease
       course.attempts += 1;
       course.isAsking = true;
       announce(call, lease, path);
-      const headers = upstreamHeaders(req.headers, target.host, given, bodyLength);
+      const body = asked.upstreamBody(lease.deployment, asking);
+      const headers = upstreamHeaders(req.headers, target.host, given, lengthOf(body, method));
       const forwarded = await deps.forward({ target, method, path, headers, body, fresh, ...late }, signal);
       if (forwarded.kind === 'failed') {
         if (decide(forwarded.outcome, asked.creates) === 'again') {
@@ -68,8 +73,25 @@ export function createAttempt(deps: HandlerDeps): (call: Attempted, lease: Lease
       const { answer } = forwarded;
       pool.observe(lease, headersSeen(answer), clock());
       if (isStream(answer)) call.opening.arm();
-      return { peeked: await lookAt(answer, firstContentMs, clock() - began, signal), answer };
+      const peeked = await lookAt(answer, firstContentMs, clock() - began, signal);
+      if (asking !== undefined && refusesUsage(answer, peeked)) {
+        failedAgain(call, lease, { kind: 'refused', status: answer.status }, clock() - began);
+        course.askedAgain(lease.backend.name, answer.status);
+        refused = asking;
+        asking = undefined;
+        continue;
+      }
+      if (refused !== undefined && peeked.kind === 'commit' && answer.status < 400) {
+        usageRefusals.add(lease.backend.name, lease.deployment, refused.version, clock());
+      }
+      return { peeked, answer, hidesUsage: asking !== undefined };
     }
+  }
+
+  function usageAskingOf({ asked }: Attempted, { backend, deployment }: Lease): UsageAsking | undefined {
+    const asking = limits.asksForUsage ? asked.usageAsking() : undefined;
+    if (asking === undefined) return undefined;
+    return usageRefusals.has(backend.name, deployment, asking.version, clock()) ? undefined : asking;
   }
 
   function lookAt(
@@ -114,6 +136,16 @@ export function createAttempt(deps: HandlerDeps): (call: Attempted, lease: Lease
   }
 
   return attempt;
+}
+
+function refusesUsage({ status, header }: Answer, peeked: Peeked | PeekFailed): boolean {
+  if (status < 400 || peeked.kind !== 'commit' || !peeked.isWhole) return false;
+  return isUsageRefused(status, textOf(Buffer.concat(peeked.held), header));
+}
+
+function lengthOf(body: Buffer, method: string): number | undefined {
+  const hasBody = body.length > 0 || method === 'POST' || method === 'PUT' || method === 'PATCH';
+  return hasBody ? body.length : undefined;
 }
 
 function failed(outcome: Outcome): Failed {

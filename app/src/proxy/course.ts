@@ -52,6 +52,11 @@ export class Course {
     this.steps.push(`opened=${Math.round(ms)}ms`);
   }
 
+  /** A backend was asked again, without what it does not know. */
+  askedAgain(backend: string, status: number): void {
+    this.steps.push(`${backend}=${status}(stream_options)`);
+  }
+
   held(ms: number): void {
     this.heldMs += ms;
     this.steps.push(`held=${Math.round(ms)}ms`);

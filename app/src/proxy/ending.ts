@@ -3,9 +3,10 @@ import type { Outcome, Usage } from '../balancer/outcome.ts';
 import type { ProxyEvent } from '../telemetry/events.ts';
 import type { Course } from './course.ts';
 import { targetOf, type Entered } from './door.ts';
-import { operationLabel } from './front-door.ts';
+import { operationLabel, type Asked } from './front-door.ts';
 import { StreamEnd } from './relay.ts';
 import { tokensOfText } from './token-estimate.ts';
+import type { UsageTap } from './usage-tap.ts';
 import type { IncomingMessage } from 'node:http';
 
 type Finished = Extract<ProxyEvent, { kind: 'request-finished' }>;
@@ -33,6 +34,19 @@ export function howItEnded(outcome: Outcome, { reason }: AbortSignal): Pick<Endi
 export function withUsage(outcome: Outcome, usage: Usage | undefined): Outcome {
   if (usage === undefined || (outcome.kind !== 'served' && outcome.kind !== 'abandoned')) return outcome;
   return { ...outcome, usage };
+}
+
+/**
+ * Where the backend did not say: its prompt by the estimate, and the text that came of a stream. Undefined for what has been
+ * given whole and is no stream (it has nothing to say), and for what costs no tokens.
+ */
+export function usageGuessed(asked: Asked, outcome: Outcome, tap?: UsageTap): Usage | undefined {
+  const textBytes = tap?.textBytes;
+  const isCut = outcome.kind === 'abandoned' || outcome.kind === 'broken';
+  const cost = asked.isCounted && (textBytes !== undefined || isCut) ? asked.cost() : undefined;
+  if (cost === undefined) return undefined;
+  const completionTokens = tokensOfText(textBytes ?? 0);
+  return { promptTokens: cost.promptTokens, completionTokens, isEstimated: true };
 }
 
 export function finishedEvent(

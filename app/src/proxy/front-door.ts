@@ -7,6 +7,7 @@
  *   /openai/v1/{operation}, /v1/{operation}, /{operation}        OpenAI clients        → /openai/v1/{operation}
  */
 import { AFFINITY_MEMBERS, affinityKeyOf, type Affinity } from './affinity-key.ts';
+import { USAGE_MEMBERS, usageAskingFor, type UsageAsking } from './include-usage.ts';
 import { findMembers, isTrue, splice, textOf, type MemberRange } from './json-members.ts';
 import { boundaryOf, findFields } from './multipart.ts';
 import { withoutCredentials } from './query.ts';
@@ -35,8 +36,10 @@ export interface Asked {
   /** It makes something: a repeat after an unclear failure could make it twice. */
   readonly creates: boolean;
   readonly upstreamPath: (deployment: string) => string;
-  /** The body with the deployment's name in place; the very same bytes when the name is unchanged. */
-  readonly upstreamBody: (deployment: string) => Buffer;
+  /** The body with the deployment's name in place; the very same bytes when the name is unchanged, and nothing is asked besides. */
+  readonly upstreamBody: (deployment: string, asking?: UsageAsking) => Buffer;
+  /** How its stream can be made to tell its usage; undefined when it cannot, or does by itself. Read while the body is held. */
+  readonly usageAsking: () => UsageAsking | undefined;
   /** What it says of its cost; undefined when it costs no tokens. Read while the body is held, and kept. */
   readonly cost: () => Cost | undefined;
   /** What its prompt shares with others; undefined when nothing. Read while the body is held. */
@@ -118,7 +121,14 @@ const KEEPING: ReadonlySet<string> = new Set([
 const UNSERVED = /^(?:realtime|chatkit)/i;
 
 const BARE: ReadonlySet<string> = new Set(BARE_OPERATIONS);
-const MEMBERS: ReadonlySet<string> = new Set(['model', 'stream', 'background', ...COST_MEMBERS, ...AFFINITY_MEMBERS]);
+const MEMBERS: ReadonlySet<string> = new Set([
+  'model',
+  'stream',
+  'background',
+  ...COST_MEMBERS,
+  ...AFFINITY_MEMBERS,
+  ...USAGE_MEMBERS,
+]);
 
 /** Reads a request target: a path, or an absolute URL whose authority is of no interest. */
 export function route(target: string): Routed {
@@ -161,13 +171,19 @@ export function understand(found: Route, method: string, contentType: string, bo
   const deployment = found.pathDeployment ?? read.model ?? '';
   let cost: Cost | undefined;
 
-  function upstreamBody(name: string): Buffer {
-    const { models, write } = read;
-    if (found.pathDeployment !== undefined || name === deployment || models === undefined) return body.bytes;
-    return splice(
-      body.bytes,
-      models.map((range) => ({ ...range, text: write(name) })),
-    );
+  function upstreamBody(name: string, asking?: UsageAsking): Buffer {
+    const { models = [], write } = read;
+    const isNamed = found.pathDeployment !== undefined || name === deployment;
+    const renamed = isNamed ? [] : models.map((range) => ({ ...range, text: write(name) }));
+    const edits = asking === undefined ? renamed : [...renamed, asking.edit];
+    return edits.length === 0 ? body.bytes : splice(body.bytes, edits);
+  }
+
+  function usageAsking(): UsageAsking | undefined {
+    const { members, stream } = read;
+    if (method !== 'POST' || !stream || found.operation !== 'chat/completions' || members === undefined)
+      return undefined;
+    return usageAskingFor(members, body.bytes, found.upstreamPath(''));
   }
 
   return {
@@ -177,6 +193,7 @@ export function understand(found: Route, method: string, contentType: string, bo
     creates: isCreation(method, found.operation, read.background),
     upstreamPath: found.upstreamPath,
     upstreamBody,
+    usageAsking,
     isCounted: isCounted(method, found.operation),
     affinityKey: (affinity) => read.members && affinityKeyOf(affinity, read.members, body.bytes),
     cost() {

@@ -57,4 +57,6 @@ export interface HandlerLimits {
   /** A prompt that is too long for a backend is asked of those of a worse priority. */
   readonly spillsLongPrompts: boolean;
   readonly affinity: Affinity;
+  /** Streams of chats are asked for their usage where the caller does not. */
+  readonly asksForUsage: boolean;
 }

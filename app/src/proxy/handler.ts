@@ -9,7 +9,15 @@ import type { Lease } from '../balancer/pool.ts';
 import { createAttempt, type Attempted } from './attempt.ts';
 import { Course } from './course.ts';
 import { ABANDONED, createDoor, type Entered } from './door.ts';
-import { FAILED_ON_A_BUG, finishedEvent, howItEnded, tokensGuessed, withUsage, type Ending } from './ending.ts';
+import {
+  FAILED_ON_A_BUG,
+  finishedEvent,
+  howItEnded,
+  tokensGuessed,
+  usageGuessed,
+  withUsage,
+  type Ending,
+} from './ending.ts';
 import { headerIn, type Answer } from './forward.ts';
 import type { HandlerDeps } from './handler-deps.ts';
 import { spilloverOf } from './headers.ts';
@@ -78,7 +86,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
 
   function tokensSpent(call: Call, ending: Ending): number | undefined {
     const { usage } = ending;
-    if (usage === undefined) return tokensGuessed(call, call.course, ending);
+    if (usage === undefined || usage.isEstimated === true) return tokensGuessed(call, call.course, ending);
     deps.estimator.learn(call.client, call.asked.deployment, usage);
     return usage.promptTokens + usage.completionTokens;
   }
@@ -102,11 +110,11 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       if (got.kind === 'wait') return refuseCall(call, { why: 'throttled', recoversAt: got.until });
       if (got.kind === 'none') return refuseCall(call, got);
       const { lease } = got;
-      const { peeked, answer } = await settlingBugs(lease, attempt(call, lease));
-      if (peeked.kind === 'commit' && answer !== undefined) return deliver(call, lease, answer, peeked);
+      const { peeked, answer, hidesUsage = false } = await settlingBugs(lease, attempt(call, lease));
+      if (peeked.kind === 'commit' && answer !== undefined) return deliver(call, lease, answer, peeked, hidesUsage);
       if (peeked.kind === 'commit') throw new Error('committed to no answer');
       end(call, lease, peeked.outcome);
-      if (peeked.outcome.kind === 'abandoned') return leave(call);
+      if (peeked.outcome.kind === 'abandoned') return leave(call, lease);
       course.isAsking = false;
       course.add(lease, peeked.outcome, peeked.kept);
       if (peeked.outcome.kind === 'throttled') patience.throttled();
@@ -116,9 +124,15 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   }
 
   /** The answer is this one: nothing can be failed over from here on. */
-  async function deliver(call: Call, lease: Lease, answer: Answer, peeked: Peeked): Promise<Ending> {
+  async function deliver(
+    call: Call,
+    lease: Lease,
+    answer: Answer,
+    peeked: Peeked,
+    hidesUsage: boolean,
+  ): Promise<Ending> {
     const { status, rawHeaders, header, body } = answer;
-    const { asked, course, opening, pass, signal } = call;
+    const { asked, course, opening, signal } = call;
     const { spilledFrom, backend } = lease;
     opening.close();
     call.body.free();
@@ -127,12 +141,13 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     pool.observe(lease, { kind: 'first-content' }, now);
     deps.hold.wake();
     pool.conclude(course.failed500(), status < 400, now);
-    const tap = asked.isCounted ? createUsageTap(header, pass?.countsTokens === true) : undefined;
+    const tap = asked.isCounted ? createUsageTap(header) : undefined;
     const relayed: Relayed = {
       status,
       rawHeaders,
       header,
       held: peeked.held,
+      hidesUsage,
       isBegun: opening.isOpen,
       ...(peeked.isWhole ? {} : { body }),
       ...(tap === undefined ? {} : { tap }),
@@ -142,8 +157,9 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       told !== undefined
         ? told.outcome
         : await settlingBugs(lease, relayTo(call, course.headers(backend.name, status), relayed));
-    const usage = tap?.usage();
-    end(call, lease, withUsage(outcome, usage));
+    const said = tap?.usage();
+    end(call, lease, withUsage(outcome, said));
+    const usage = said ?? (status < 400 ? usageGuessed(asked, outcome, tap) : undefined);
     const spillover = spilloverOf(header);
     return {
       ...(told?.ending ?? howItEnded(outcome, signal)),
@@ -220,10 +236,11 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   }
 
   /** The caller left, or the drain ran out before there was an answer. */
-  function leave(call: Call): Ending {
+  function leave(call: Call, lease?: Lease): Ending {
     const reason: unknown = call.signal.reason;
-    if (reason instanceof StreamEnd) return tell(call, { code: reason.code, message: reason.message });
-    return ABANDONED;
+    const asked = lease === undefined ? {} : unanswered(call, lease);
+    if (reason instanceof StreamEnd) return { ...tell(call, { code: reason.code, message: reason.message }), ...asked };
+    return { ...ABANDONED, ...asked };
   }
 
   function relayTo(call: Call, own: readonly string[], relayed: Relayed): Promise<Outcome> {
@@ -262,6 +279,13 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   }
 
   return handle;
+}
+
+/** It was being asked when its answer was not wanted any more: it has the prompt, and nobody says what it made of it. */
+function unanswered({ asked, course }: Call, { backend }: Lease): Pick<Ending, 'backend' | 'usage'> {
+  if (!course.isAsking) return {};
+  const usage = usageGuessed(asked, { kind: 'abandoned' });
+  return { backend: backend.name, ...(usage === undefined ? {} : { usage }) };
 }
 
 const NONE: readonly string[] = [];

@@ -1,7 +1,7 @@
 /**
  * Gives a committed answer to the caller: whole when it was read whole, else as a stream with back-pressure.
  * Of an event stream only complete events go out, so that a cut upstream leaves no half event behind, and keep-alives
- * and the in-band error always stand between two events. The bytes are the backend's own.
+ * and the in-band error always stand between two events. The bytes are the backend's own, less a chunk that only we asked for.
  */
 import type { ServerResponse } from 'node:http';
 import type { Outcome } from '../balancer/outcome.ts';
@@ -9,8 +9,9 @@ import type { AnswerBody } from './forward.ts';
 import { callerHeaders } from './headers.ts';
 import { breakOff } from './in-band.ts';
 import { errorEvent, type ErrorCode } from './proxy-error.ts';
-import type { UsageTap } from './usage-tap.ts';
 import { completeEventsLength, endsWithDone, isEventStream, KEEP_ALIVE } from './sse.ts';
+import { withoutUsageChunk } from './usage-chunk.ts';
+import type { UsageTap } from './usage-tap.ts';
 
 /** What is given: an upstream answer, or one that was kept. `body` is absent when `held` is all of it. */
 export interface Relayed {
@@ -19,8 +20,10 @@ export interface Relayed {
   readonly header: (name: string) => string | undefined;
   readonly held: readonly Buffer[];
   readonly body?: AnswerBody;
-  /** Sees all that goes out. */
+  /** Sees all that goes out, and what is kept from the caller. */
   readonly tap?: UsageTap;
+  /** The chunk of a stream that tells its usage is not for the caller, who did not ask. */
+  readonly hidesUsage?: boolean;
   /** Status and headers went out already. */
   readonly isBegun?: boolean;
 }
@@ -65,14 +68,15 @@ export function relay(
 ): Promise<Outcome> {
   const headers = callerHeaders(relayed.rawHeaders, own);
   if (relayed.body === undefined) return relayWhole(relayed, headers, res, signal);
-  const { status, header, held, body, tap, isBegun = false } = relayed;
+  const { status, header, held, body, tap, hidesUsage = false, isBegun = false } = relayed;
   const isEvents = isEventStream(header);
   const length = header('content-length');
   // Keep-alives and an in-band error would be beyond it.
   if (length !== undefined && !isEvents) headers.push('content-length', length);
   if (!isBegun) res.writeHead(status, headers);
   return new Promise((resolve) => {
-    new RelayedStream({ status, body, tap, isEvents, res, limits, signal, now, resolve }).start(
+    const hides = hidesUsage && isEvents;
+    new RelayedStream({ status, body, tap, hidesUsage: hides, isEvents, res, limits, signal, now, resolve }).start(
       isBegun ? withoutMark(held) : held,
     );
   });
@@ -82,10 +86,12 @@ export function relay(
 function relayWhole(relayed: Relayed, headers: string[], res: ServerResponse, signal: AbortSignal): Promise<Outcome> {
   const { status, held } = relayed;
   const [only] = held;
-  const bytes = held.length === 1 && only !== undefined ? only : Buffer.concat(held);
+  const whole = held.length === 1 && only !== undefined ? only : Buffer.concat(held);
+  const isHiding = relayed.hidesUsage === true && isEventStream(relayed.header);
+  const bytes = isHiding ? withoutUsageChunk(whole) : whole;
   const length = bytes.length > 0 || hasBody(res, status) ? String(bytes.length) : relayed.header('content-length');
   if (length !== undefined && status !== 204) headers.push('content-length', length);
-  relayed.tap?.take(bytes, true);
+  relayed.tap?.take(whole, true);
   if (signal.aborted) return Promise.resolve({ kind: 'abandoned' });
   if (relayed.isBegun !== true) res.writeHead(status, headers);
   res.end(bytes);
@@ -133,6 +139,7 @@ interface StreamParts {
   readonly status: number;
   readonly body: AnswerBody;
   readonly tap: UsageTap | undefined;
+  readonly hidesUsage: boolean;
   readonly isEvents: boolean;
   readonly res: ServerResponse;
   readonly limits: RelayLimits;
@@ -182,8 +189,9 @@ class RelayedStream {
 
   private readonly onData = (chunk: Buffer): void => {
     this.movedAt = this.parts.now();
-    if (this.parts.isEvents) this.writeEvents(chunk);
-    else this.write(chunk);
+    if (this.parts.isEvents) return this.writeEvents(chunk);
+    this.parts.tap?.take(chunk, true);
+    this.write(chunk);
   };
 
   /** Writes up to the last complete event; the rest waits, unless it is too long. No byte is looked at twice. */
@@ -204,14 +212,20 @@ class RelayedStream {
     if (rest.length > 0) this.tail.add(rest);
     const seen = hasBoundary ? rest : known;
     this.lastBytes = seen.length === 0 ? NOTHING : Buffer.from(seen.subarray(-BLANK_LINE_REACH));
+    const wasAtBoundary = this.isAtBoundary;
     this.isAtBoundary = hasBoundary;
     this.isDone = hasBoundary && endsWithDone(events);
-    this.write(events);
+    this.parts.tap?.take(events, hasBoundary);
+    this.write(this.forCaller(events, wasAtBoundary));
+  }
+
+  private forCaller(events: Buffer, isWhole: boolean): Buffer {
+    return this.parts.hidesUsage ? withoutUsageChunk(events, isWhole) : events;
   }
 
   private write(bytes: Buffer): void {
+    if (bytes.length === 0) return;
     this.wroteAt = this.movedAt;
-    this.parts.tap?.take(bytes, this.isAtBoundary);
     if (this.parts.res.write(bytes)) return;
     this.isPaused = true;
     this.parts.body.pause();
@@ -230,7 +244,7 @@ class RelayedStream {
     if (rest.length === 0) res.end();
     else {
       this.parts.tap?.take(rest, true);
-      res.end(rest);
+      res.end(this.forCaller(rest, this.isAtBoundary));
     }
     this.finish(this.whole());
   };

@@ -15,13 +15,19 @@ const NOTHING = Buffer.alloc(0);
 const NONE: readonly MemberRange[] = [];
 
 const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const QUOTE = 0x22;
+const COLON = 0x3a;
+const BACKSLASH = 0x5c;
 const USAGE = '"usage"';
 const DATA = 'data:';
-/** Where chat and legacy completions put the text of a stream. */
-const TEXTS = ['"content":"', '"arguments":"', '"refusal":"', '"reasoning_content":"', '"text":"'];
-/** Responses say every text again when it is done. */
+/** What is new in an event of a stream: an object in chat, a text in responses, which say every text again when it is done. */
+const DELTA = '"delta":';
+/** Where the object of a chat has the text. */
+const TEXT_KEYS: ReadonlySet<string> = new Set(['content', 'arguments', 'refusal', 'reasoning_content']);
+/** Where legacy completions have it. */
+const COMPLETION_TEXT = '"text":"';
 const RESPONSE_EVENT = '"type":"response.';
-const RESPONSE_TEXTS = ['"delta":"'];
 /** So many pieces are joined to one: a piece costs 200 bytes beside its own. */
 const LOOSE_PIECES = 512;
 const MEMBERS: ReadonlySet<string> = new Set(['usage', 'response']);
@@ -33,33 +39,23 @@ export interface UsageTap {
   take(bytes: Buffer, isWhole: boolean): void;
   /** What the backend counted, as far as it said so by now. */
   usage(): Usage | undefined;
-  /** Bytes of text that a stream gave by now; undefined where it is not counted, and for other bodies. */
+  /** Bytes of text that a stream gave by now; undefined for other bodies. */
   readonly textBytes: number | undefined;
 }
 
-/**
- * Undefined for an answer that has no usage: audio, files, whatever is compressed.
- * @param countsText of streams, for whom it matters; it is most of the work
- */
-export function createUsageTap(
-  header: (name: string) => string | undefined,
-  countsText: boolean,
-): UsageTap | undefined {
-  if (isEventStream(header)) return new EventTap(countsText);
+/** Undefined for an answer that has no usage: audio, files, whatever is compressed. */
+export function createUsageTap(header: (name: string) => string | undefined): UsageTap | undefined {
+  if (isEventStream(header)) return new EventTap();
   const isJson = /^application\/json\s*(?:;|$)/i.test(header('content-type') ?? '');
   return isJson && header('content-encoding') === undefined ? new BodyTap() : undefined;
 }
 
 /** Of events every one that has a usage; the last counts. */
 class EventTap implements UsageTap {
-  textBytes: number | undefined;
+  textBytes = 0;
   private found: Usage | undefined;
   private held: Buffer[] = [];
   private heldBytes = 0;
-
-  constructor(countsText: boolean) {
-    this.textBytes = countsText ? 0 : undefined;
-  }
 
   take(bytes: Buffer, isWhole: boolean): void {
     if (isWhole && this.heldBytes === 0) return this.read(bytes);
@@ -80,10 +76,7 @@ class EventTap implements UsageTap {
   private read(events: Buffer): void {
     // One character a byte: searching a string costs less than searching the bytes.
     const text = events.toString('latin1');
-    if (this.textBytes !== undefined) {
-      const markers = text.includes(RESPONSE_EVENT) ? RESPONSE_TEXTS : TEXTS;
-      for (const marker of markers) this.textBytes += textAfter(text, marker);
-    }
+    this.textBytes += textIn(text);
     let from = 0;
     for (;;) {
       const at = text.indexOf(USAGE, from);
@@ -91,10 +84,9 @@ class EventTap implements UsageTap {
       from = at + USAGE.length;
       // Chunks before the last one say `"usage":null`.
       if (!isObjectMember(text, from)) continue;
-      const start = text.lastIndexOf('\n', at) + 1;
-      const end = text.indexOf('\n', at);
+      const start = Math.max(text.lastIndexOf('\n', at), text.lastIndexOf('\r', at)) + 1;
       // Each line once, however often it says so.
-      from = end === -1 ? text.length : end;
+      from = lineEnd(text, at);
       if (!text.startsWith(DATA, start)) continue;
       this.found = usageIn(events.subarray(start + DATA.length, from)) ?? this.found;
     }
@@ -135,15 +127,49 @@ function hold(held: Buffer[], piece: Buffer): void {
   if (held.length > LOOSE_PIECES) held.splice(0, held.length, Buffer.concat(held));
 }
 
-/** Bytes of every string that follows this marker. */
-function textAfter(text: string, marker: string): number {
+/** Bytes of the text in these events. Looked for where it can be, because it is done for every chunk of every stream. */
+function textIn(text: string): number {
+  let at = text.indexOf(DELTA);
+  if (at === -1) return text.includes(RESPONSE_EVENT) ? 0 : completionText(text);
   let bytes = 0;
-  for (let at = text.indexOf(marker); at !== -1;) {
-    const start = at + marker.length;
+  while (at !== -1) {
+    const start = skipBlanks(text, at + DELTA.length);
+    const end = text[start] === '"' ? closingQuote(text, start + 1) : start;
+    if (end > start) bytes += end - start - 1;
+    else if (text[start] === '{') bytes += deltaText(text, start + 1);
+    at = text.indexOf(DELTA, Math.max(start, end));
+  }
+  return bytes;
+}
+
+function completionText(text: string): number {
+  let bytes = 0;
+  for (let at = text.indexOf(COMPLETION_TEXT); at !== -1;) {
+    const start = at + COMPLETION_TEXT.length;
     const end = closingQuote(text, start);
     if (end === -1) return bytes;
     bytes += end - start;
-    at = text.indexOf(marker, end);
+    at = text.indexOf(COMPLETION_TEXT, end);
+  }
+  return bytes;
+}
+
+/** Bytes of the strings with such a key in the object that begins here. */
+function deltaText(text: string, from: number): number {
+  let bytes = 0;
+  let isText = false;
+  let depth = 1;
+  for (let at = from; at < text.length; at += 1) {
+    const char = text.charCodeAt(at);
+    if (char === OPEN_BRACE) depth += 1;
+    else if (char === CLOSE_BRACE) depth -= 1;
+    if (depth === 0) break;
+    if (char !== QUOTE) continue;
+    const end = closingQuote(text, at + 1);
+    if (end === -1) break;
+    if (text.charCodeAt(end + 1) === COLON) isText = TEXT_KEYS.has(text.slice(at + 1, end));
+    else if (isText) bytes += end - at - 1;
+    at = end;
   }
   return bytes;
 }
@@ -152,7 +178,7 @@ function textAfter(text: string, marker: string): number {
 function closingQuote(text: string, start: number): number {
   for (let quote = text.indexOf('"', start); quote !== -1; quote = text.indexOf('"', quote + 1)) {
     let slashes = 0;
-    while (text[quote - 1 - slashes] === '\\' && quote - 1 - slashes >= start) slashes += 1;
+    while (text.charCodeAt(quote - 1 - slashes) === BACKSLASH && quote - 1 - slashes >= start) slashes += 1;
     if (slashes % 2 === 0) return quote;
   }
   return -1;
@@ -161,6 +187,11 @@ function closingQuote(text: string, start: number): number {
 function isObjectMember(text: string, from: number): boolean {
   const colon = skipBlanks(text, from);
   return text[colon] === ':' && text[skipBlanks(text, colon + 1)] === '{';
+}
+
+function lineEnd(text: string, from: number): number {
+  const ends = [text.indexOf('\n', from), text.indexOf('\r', from)].filter((at) => at !== -1);
+  return ends.length === 0 ? text.length : Math.min(...ends);
 }
 
 function skipBlanks(text: string, from: number): number {
@@ -188,22 +219,40 @@ function read(json: Buffer): Usage | undefined {
   if (json.length > LONGEST_USAGE) return undefined;
   try {
     const value: unknown = JSON.parse(json.toString('utf8'));
-    return typeof value === 'object' && value !== null ? usageOf(value) : undefined;
+    return isRecord(value) ? usageOf(value) : undefined;
   } catch {
     return undefined;
   }
 }
 
+type Counts = Readonly<Record<string, unknown>>;
+
 /** Chat, completions and embeddings say prompt and completion; responses, images and audio say input and output. */
-function usageOf(value: object): Usage | undefined {
-  const members = new Map<string, unknown>(Object.entries(value));
-  const prompt = countOf(members.get('prompt_tokens') ?? members.get('input_tokens'));
-  const completion = countOf(members.get('completion_tokens') ?? members.get('output_tokens') ?? 0);
-  return prompt === undefined || completion === undefined
-    ? undefined
-    : { promptTokens: prompt, completionTokens: completion };
+function usageOf(value: Counts): Usage | undefined {
+  const prompt = countOf(value['prompt_tokens'] ?? value['input_tokens']);
+  const completion = countOf(value['completion_tokens'] ?? value['output_tokens'] ?? 0);
+  if (prompt === undefined || completion === undefined) return undefined;
+  const cached = detailOf(value['prompt_tokens_details'] ?? value['input_tokens_details'], 'cached_tokens', prompt);
+  const completionDetails = value['completion_tokens_details'] ?? value['output_tokens_details'];
+  const reasoning = detailOf(completionDetails, 'reasoning_tokens', completion);
+  return {
+    promptTokens: prompt,
+    completionTokens: completion,
+    ...(cached === undefined ? {} : { cachedTokens: cached }),
+    ...(reasoning === undefined ? {} : { reasoningTokens: reasoning }),
+  };
+}
+
+/** A part of a whole; undefined when it is none. */
+function detailOf(details: unknown, name: string, whole: number): number | undefined {
+  const part = isRecord(details) ? countOf(details[name]) : undefined;
+  return part !== undefined && part <= whole ? part : undefined;
 }
 
 function countOf(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
+}
+
+function isRecord(value: unknown): value is Counts {
+  return typeof value === 'object' && value !== null;
 }

@@ -5,7 +5,7 @@ import { createUsageTap } from '../../../app/src/proxy/usage-tap.ts';
 type Tap = NonNullable<ReturnType<typeof createUsageTap>>;
 
 function tapOf(contentType: string, encoding?: string): Tap | undefined {
-  return createUsageTap((name) => (name === 'content-type' ? contentType : encoding), true);
+  return createUsageTap((name) => (name === 'content-type' ? contentType : encoding));
 }
 
 function eventTap(): Tap {
@@ -42,6 +42,44 @@ describe('usage tap: whole bodies', () => {
       completionTokens: 0,
     });
     assert.deepEqual(usageOfBody({ output: [], usage: { input_tokens: 11, output_tokens: 5 } }), USAGE);
+  });
+
+  it('reads what was found in the prompt cache and what nobody reads, by the names of chat and of responses', () => {
+    const expected = { promptTokens: 11, completionTokens: 5, cachedTokens: 8, reasoningTokens: 2 };
+    const chat = {
+      prompt_tokens: 11,
+      prompt_tokens_details: { audio_tokens: 0, cached_tokens: 8 },
+      completion_tokens: 5,
+      completion_tokens_details: { reasoning_tokens: 2, audio_tokens: 0 },
+    };
+    const response = {
+      input_tokens: 11,
+      input_tokens_details: { cached_tokens: 8 },
+      output_tokens: 5,
+      output_tokens_details: { reasoning_tokens: 2 },
+    };
+    assert.deepEqual(usageOfBody({ usage: chat }), expected);
+    assert.deepEqual(usageOfBody({ usage: response }), expected);
+    assert.deepEqual(usageOfBody({ usage: { ...chat, completion_tokens_details: null } }), {
+      promptTokens: 11,
+      completionTokens: 5,
+      cachedTokens: 8,
+    });
+  });
+
+  it('takes for a part only what the whole can have', () => {
+    for (const details of [null, 7, 'x', {}, { cached_tokens: 12 }, { cached_tokens: -1 }, { cached_tokens: '1' }]) {
+      const usage = { ...COUNTED, prompt_tokens_details: details, completion_tokens_details: details };
+      assert.deepEqual(usageOfBody({ usage }), USAGE, JSON.stringify(details));
+    }
+  });
+
+  it('reads the usage of images and of what was heard; seconds are no tokens', () => {
+    const image = { input_tokens: 11, input_tokens_details: { image_tokens: 0, text_tokens: 11 }, output_tokens: 5 };
+    assert.deepEqual(usageOfBody({ created: 1, data: [{ b64_json: 'x' }], usage: image }), USAGE);
+    const heard = { type: 'tokens', input_tokens: 11, input_token_details: { audio_tokens: 11 }, output_tokens: 5 };
+    assert.deepEqual(usageOfBody({ text: 'x', usage: heard }), USAGE);
+    assert.equal(usageOfBody({ text: 'x', usage: { type: 'duration', seconds: 3 } }), undefined);
   });
 
   it('reads it at the end of a body of megabytes, however it is cut', () => {
@@ -159,14 +197,6 @@ describe('usage tap: event streams', () => {
     assert.equal(tap.textBytes, 5);
   });
 
-  it('counts no text where nobody needs it, and reads the usage all the same', () => {
-    const tap = createUsageTap((name) => (name === 'content-type' ? 'text/event-stream' : undefined), false);
-    assert.ok(tap !== undefined);
-    tap.take(event({ choices: [{ delta: { content: 'Hello' } }], usage: COUNTED }), true);
-    assert.equal(tap.textBytes, undefined);
-    assert.deepEqual(tap.usage(), USAGE);
-  });
-
   it('counts a text to its end, past the quotes in it', () => {
     const tap = eventTap();
     tap.take(event({ choices: [{ delta: { content: 'a "b" \\' } }] }), true);
@@ -175,9 +205,23 @@ describe('usage tap: event streams', () => {
     assert.equal(tap.textBytes, 10);
   });
 
+  it('counts what is said in a chat, and no name, role or other member beside it', () => {
+    const tap = eventTap();
+    const call = { index: 0, id: 'call_1', type: 'function', function: { name: 'look', arguments: '{"a"' } };
+    const delta = { role: 'assistant', content: 'Hi', refusal: null, tool_calls: [call], x: { content: 'yes' } };
+    tap.take(event({ id: 'content', choices: [{ delta, finish_reason: null, index: 0 }], model: 'text' }), true);
+    assert.equal(tap.textBytes, String.raw`Hi{\"a\"yes`.length);
+    tap.take(event({ choices: [{ delta: {}, finish_reason: 'stop' }], text: 'x' }), true);
+    tap.take(event({ choices: [{ delta: null }] }), true);
+    tap.take(Buffer.from('data: {"delta": {"content":"cut'), true);
+    tap.take(Buffer.from('data: {"delta":"cut'), true);
+    assert.equal(tap.textBytes, String.raw`Hi{\"a\"yes`.length);
+  });
+
   it('counts the bytes of text of every kind of stream', () => {
     for (const data of [
       { choices: [{ delta: { content: 'Hello' } }] },
+      { choices: [{ delta: { reasoning_content: 'Hello' } }] },
       { choices: [{ delta: { tool_calls: [{ function: { arguments: 'Hello' } }] } }] },
       { type: 'response.output_text.delta', delta: 'Hello' },
       { choices: [{ text: 'Hello' }] },
