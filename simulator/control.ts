@@ -46,12 +46,14 @@ function replyTo(req: IncomingMessage, resource: SimulatedResource, snapshot: ()
     case 'POST /simulator/clear':
       resource.clearFaults();
       return { status: 200, body: { cleared: resource.name } };
+    case 'GET /simulator/books':
+      return { status: 200, body: { name: resource.name, books: resource.books } };
     case 'GET /simulator/state':
       return { status: 200, body: state(resource, snapshot()) };
     default:
       return refused(
         404,
-        'Known: POST throttle?ms=, POST limit?tpm=&ms=, POST no-role?ms=, POST fault?name=&times=, POST clear, GET state.',
+        'Known: POST throttle?ms=, POST limit?tpm=&ms=, POST no-role?ms=, POST fault?name=&times=, POST clear, GET state, GET books.',
       );
   }
 }

@@ -15,6 +15,8 @@ export interface DeploymentSpec extends QuotaLimits {
   readonly contextTokens?: number;
   /** Thinks before every answer, also when a request asks for no reasoning. */
   readonly reasoning?: boolean;
+  /** With `false` it refuses `stream_options` in every api-version, as a model that is served by others may. */
+  readonly hasStreamOptions?: boolean;
 }
 
 export interface ResourceOptions {

@@ -8,6 +8,8 @@ import { createServer as createSecureServer } from 'node:https';
 import type { Socket } from 'node:net';
 import { Answering } from './answering/answering.ts';
 import { Behaviour } from './behaviour.ts';
+import { Books } from './books.ts';
+import type { Entry } from './books.ts';
 import { CallLog } from './call-log.ts';
 import type { Call } from './call-log.ts';
 import { CONTROL_PREFIX, handleControl } from './control.ts';
@@ -27,6 +29,8 @@ export interface SimulatedResource {
   readonly url: string;
   /** The last 10,000; a call is recorded when its head arrived, its body is filled in when complete. */
   readonly calls: readonly Call[];
+  /** What it counted for each answer of a model that it began to give; the last 10,000. */
+  readonly books: readonly Entry[];
   readonly openSockets: number;
   readonly openRequests: number;
   /** Each applies to one following request, in order. */
@@ -62,6 +66,7 @@ export async function startResource(options: ResourceOptions): Promise<Simulated
   const behaviour = new Behaviour(now, options.roleAfterMs);
   const answering = new Answering(options, behaviour);
   const log = new CallLog();
+  const books = new Books();
   const chunkDelayMs = options.chunkDelayMs ?? 0;
   let openRequests = 0;
 
@@ -139,7 +144,11 @@ export async function startResource(options: ResourceOptions): Promise<Simulated
     if (res.destroyed) {
       answered.onEnd?.();
     } else {
-      res.once('close', () => answered.onEnd?.());
+      const end = answered.booked === undefined ? undefined : books.begin(answered.booked);
+      res.once('close', () => {
+        end?.(res.writableFinished);
+        answered.onEnd?.();
+      });
       void deliver(res, answered, fault, chunkDelayMs); // deliver never rejects: a closed response ends it
     }
   }
@@ -171,6 +180,9 @@ export async function startResource(options: ResourceOptions): Promise<Simulated
     url: `${options.tls === undefined ? 'http' : 'https'}://${HOST}:${port}`,
     get calls() {
       return log.calls;
+    },
+    get books() {
+      return books.entries;
     },
     get openSockets() {
       return sockets.size;

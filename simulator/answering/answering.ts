@@ -220,7 +220,11 @@ export class Answering {
     const { answer, outputTokens } = this.speaker.answer(route, found, admitted);
     const onEnd = (): void => admission.settle({ tokens: promptTokens + outputTokens, cachedTokens });
     const settled = deployment.provisioned === undefined ? answer : { ...answer, onEnd };
-    return fault?.kind === 'odd-headers' ? withHeaders(settled, oddAnswer(fault.oddity)) : settled;
+    const { counted } = answer;
+    const booked =
+      counted === undefined ? {} : { booked: { deployment: name, operation: route.operation, ...counted } };
+    const given = { ...settled, ...booked };
+    return fault?.kind === 'odd-headers' ? withHeaders(given, oddAnswer(fault.oddity)) : given;
   }
 
   /** For an error that is scripted, before the body is looked at in earnest; an upload's form is not read for it. */

@@ -2,13 +2,21 @@
 
 import type { ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
+import type { Booked, Counted } from '../books.ts';
 import type { Fault } from '../scenario.ts';
 import { resetConnection } from '../sockets.ts';
 import type { ErrorReply, HeaderList } from './wire.ts';
 
 export type Answer = WholeAnswer | StreamAnswer;
 
-export interface WholeAnswer {
+interface Accounted {
+  /** By the model; absent when it answered nothing. */
+  readonly counted?: Counted;
+  /** The same for the books, when it was asked by a request. */
+  readonly booked?: Booked;
+}
+
+export interface WholeAnswer extends Accounted {
   readonly kind: 'whole';
   readonly status: number;
   readonly headers: HeaderList;
@@ -19,7 +27,7 @@ export interface WholeAnswer {
 }
 
 /** Always a 200 of server-sent events; content-type and x-accel-buffering are added when it is written. */
-export interface StreamAnswer {
+export interface StreamAnswer extends Accounted {
   readonly kind: 'stream';
   readonly headers: HeaderList;
   readonly events: Iterable<string>;

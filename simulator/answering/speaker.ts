@@ -5,7 +5,7 @@ import { errorAnswer } from './deliver.ts';
 import type { Answer } from './deliver.ts';
 import { textIn } from './json.ts';
 import type { JsonObject } from './json.ts';
-import { isStreamed, jsonContent, otherAnswer, textAnswer } from '../model/model.ts';
+import { isStreamed, jsonContent, otherAnswer, tellsUsage, textAnswer } from '../model/model.ts';
 import type { Content, FormOperation } from '../model/model.ts';
 import { StoredObjects } from '../kept/objects.ts';
 import { deploymentOf } from '../options.ts';
@@ -76,9 +76,10 @@ export class Speaker {
   /** What the model answers to an admitted request, and the tokens that took. */
   answer(
     route: { readonly apiVersion: string; readonly generation: Generation },
-    { content, refused = refusalOf(content, route.apiVersion) }: Found,
+    { content, refused: missing }: Found,
     { deployment, now, fault, bytes, cachedTokens, headers }: Admitted,
   ): { readonly answer: Answer; readonly outputTokens: number } {
+    const refused = missing ?? refusalOf(content, route.apiVersion, deployment);
     if (refused !== undefined) {
       return { answer: errorAnswer(refused, headers), outputTokens: 0 };
     }
@@ -103,7 +104,19 @@ export class Speaker {
     }
     const isBegun = content.operation === 'responses' && content.json['background'] === true && !isStreamed(content);
     const answer = isBegun ? this.objects.begun(saying, headers) : textAnswer(content, saying, circumstances);
-    return { answer, outputTokens: outputTokensOf(saying) };
+    const outputTokens = outputTokensOf(saying);
+    if (fault?.kind === 'throttle-in-stream') {
+      return { answer, outputTokens }; // it refuses, and counts nothing
+    }
+    const isTold = !isBegun && fault?.kind !== 'error-mid-stream' && tellsUsage(content);
+    const counted = {
+      promptTokens: saying.promptTokens,
+      completionTokens: outputTokens,
+      cachedTokens,
+      reasoningTokens: saying.reasoningTokens,
+      isTold,
+    };
+    return { answer: { ...answer, counted }, outputTokens };
   }
 
   /** Answers one line of a batch. Batches have a quota of their own, so it is counted against none here. */

@@ -7,20 +7,28 @@ import type { JsonObject } from '../answering/json.ts';
 import type { Circumstances } from './model.ts';
 import type { Form } from './multipart.ts';
 import type { HeaderList } from '../answering/wire.ts';
+import type { Counted } from '../books.ts';
 
 /** One pixel as a PNG. */
 const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
 const MAX_IMAGES = 10;
 const MAX_PARTIAL_IMAGES = 3;
-const IMAGE_USAGE =
-  '{"input_tokens":8,"input_tokens_details":{"image_tokens":0,"text_tokens":8},"output_tokens":16,"total_tokens":24}';
+const IMAGE_TOKENS = { prompt: 8, completion: 16 };
+const IMAGE_USAGE = `{"input_tokens":${IMAGE_TOKENS.prompt},"input_tokens_details":{"image_tokens":0,"text_tokens":${IMAGE_TOKENS.prompt}},"output_tokens":${IMAGE_TOKENS.completion},"total_tokens":${IMAGE_TOKENS.prompt + IMAGE_TOKENS.completion}}`;
 const SPEECH_BYTES = 4096;
 const SPEECH_DELTAS = 4;
+const TOKENS_A_DELTA = 10;
 /** How much sound a byte of a recording is taken to be: 16-bit samples at 16 kHz. */
 const BYTES_A_SECOND = 32_000;
+const TOKENS_A_SECOND = 10;
 
 /** A setting of an image request, which is JSON or a form. */
 type Settings = (name: string) => string | undefined;
+
+/** Of what has no prompt cache and does not think. */
+export function countedOf(promptTokens: number, completionTokens: number, isTold = true): Counted {
+  return { promptTokens, completionTokens, cachedTokens: 0, reasoningTokens: 0, isTold };
+}
 
 export function generatedImages(json: JsonObject, circumstances: Circumstances): Answer {
   return images('image_generation', (name) => settingIn(json, name), circumstances);
@@ -35,7 +43,12 @@ function settingIn(json: JsonObject, name: string): string | undefined {
   return typeof value === 'string' ? value : typeof value === 'number' || value === true ? String(value) : undefined;
 }
 
-function images(
+function images(kind: 'image_generation' | 'image_edit', asked: Settings, circumstances: Circumstances): Answer {
+  const counted = countedOf(IMAGE_TOKENS.prompt, IMAGE_TOKENS.completion);
+  return { ...imagesAnswer(kind, asked, circumstances), counted };
+}
+
+function imagesAnswer(
   kind: 'image_generation' | 'image_edit',
   asked: Settings,
   { id, createdAt, headers }: Circumstances,
@@ -82,6 +95,20 @@ export function transcript(
   const text = `${resourceName} heard ${bytes} bytes with ${model}`;
   const seconds = Math.max(1, Math.ceil(bytes / BYTES_A_SECOND));
   const isTranscription = operation === 'transcriptions';
+  const isTold = isTranscription && (fields['stream'] === 'true' || (fields['response_format'] ?? 'json') === 'json');
+  const answer = transcriptAnswer({ fields, text, seconds, isTranscription, headers });
+  return { ...answer, counted: countedOf(seconds * TOKENS_A_SECOND, wordsIn(text), isTold) };
+}
+
+interface Heard {
+  readonly fields: Form['fields'];
+  readonly text: string;
+  readonly seconds: number;
+  readonly isTranscription: boolean;
+  readonly headers: HeaderList;
+}
+
+function transcriptAnswer({ fields, text, seconds, isTranscription, headers }: Heard): Answer {
   if (isTranscription && fields['stream'] === 'true') {
     return streamAnswer(transcriptEvents(text, seconds), headers);
   }
@@ -117,9 +144,13 @@ function* transcriptEvents(text: string, seconds: number): Generator<string> {
 
 /** Ten tokens for a second of sound, one for a word that was heard. */
 function heardUsage(text: string, seconds: number): string {
-  const heard = seconds * 10;
-  const words = text.split(' ').length;
+  const heard = seconds * TOKENS_A_SECOND;
+  const words = wordsIn(text);
   return `{"type":"tokens","input_tokens":${heard},"input_token_details":{"text_tokens":0,"audio_tokens":${heard}},"output_tokens":${words},"total_tokens":${heard + words}}`;
+}
+
+function wordsIn(text: string): number {
+  return text.split(' ').length;
 }
 
 function verbose(text: string, seconds: number, isTranscription: boolean): JsonObject {
@@ -158,19 +189,21 @@ const soundTypes: Readonly<Record<string, string>> = {
 /** The text itself, over and over, in place of a sound. */
 export function speech(json: JsonObject, text: string, headers: HeaderList): Answer {
   const body = Buffer.alloc(SPEECH_BYTES, text);
-  if (textIn(json, 'stream_format') === 'sse') {
-    return streamAnswer(speechEvents(body, textIn(json, 'input') ?? ''), headers);
+  const input = textIn(json, 'input') ?? '';
+  const isStream = textIn(json, 'stream_format') === 'sse';
+  const counted = countedOf(Math.ceil(input.length / 4), SPEECH_DELTAS * TOKENS_A_DELTA, isStream);
+  if (isStream) {
+    return { ...streamAnswer(speechEvents(body, counted), headers), counted };
   }
   const type = soundTypes[textIn(json, 'response_format') ?? 'mp3'] ?? 'audio/mpeg';
-  return { kind: 'whole', status: 200, headers: [...headers, 'content-type', type], body };
+  return { kind: 'whole', status: 200, headers: [...headers, 'content-type', type], body, counted };
 }
 
-function* speechEvents(sound: Buffer, input: string): Generator<string> {
+function* speechEvents(sound: Buffer, { promptTokens: said, completionTokens: heard }: Counted): Generator<string> {
   const length = sound.length / SPEECH_DELTAS;
   for (let at = 0; at < sound.length; at += length) {
     yield event('speech.audio.delta', `"audio":"${sound.subarray(at, at + length).toString('base64')}"`);
   }
-  const [said, heard] = [Math.ceil(input.length / 4), SPEECH_DELTAS * 10];
   yield event(
     'speech.audio.done',
     `"usage":{"input_tokens":${said},"output_tokens":${heard},"total_tokens":${said + heard}}`,

@@ -7,7 +7,7 @@ import { jsonAnswer, streamAnswer } from '../answering/deliver.ts';
 import type { Answer } from '../answering/deliver.ts';
 import { textIn } from '../answering/json.ts';
 import type { JsonObject } from '../answering/json.ts';
-import { generatedImages, editedImages, speech, transcript } from './media.ts';
+import { countedOf, generatedImages, editedImages, speech, transcript } from './media.ts';
 import type { Form } from './multipart.ts';
 import { readPrompt } from './prompt.ts';
 import type { Prompt } from './prompt.ts';
@@ -87,6 +87,11 @@ export function modelIn(content: Content): string | undefined {
 
 export function isStreamed(content: Content): boolean {
   return content.kind === 'text' && content.json['stream'] === true;
+}
+
+/** Whether its answer, given to its end, says what was counted. */
+export function tellsUsage({ operation, json }: TextContent): boolean {
+  return json['stream'] !== true || operation === 'responses' || wantsUsage(json);
 }
 
 /** What the request is counted as when it arrives; a file counts as no tokens. */
@@ -182,8 +187,11 @@ export function otherAnswer(content: Exclude<Content, TextContent>, circumstance
 function jsonBodyAnswer(content: Extract<Content, { kind: 'other' }>, circumstances: Circumstances): Answer {
   const { operation, json, prompt } = content;
   switch (operation) {
-    case 'embeddings':
-      return jsonAnswer(embeddings(json, circumstances.model, tokensIn(prompt.characters)), circumstances.headers);
+    case 'embeddings': {
+      const promptTokens = tokensIn(prompt.characters);
+      const answer = jsonAnswer(embeddings(json, circumstances.model, promptTokens), circumstances.headers);
+      return { ...answer, counted: countedOf(promptTokens, 0) };
+    }
     case 'image-generations':
       return generatedImages(json, circumstances);
     case 'speech':

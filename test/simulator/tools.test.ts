@@ -9,6 +9,7 @@ import {
   askEvents,
   askJson,
   chatBody,
+  codeOf,
   deployments,
   messageOf,
   textAt,
@@ -384,6 +385,15 @@ describe('simulator: stream_options', () => {
         assert.equal((await ask(resource, { path: legacy('chat/completions', version), body })).status, 200);
       }));
   }
+
+  it('is unknown to a deployment that has none, whatever the version', () =>
+    withResource({ deployments: { chat: { model: 'other', hasStreamOptions: false } } }, async (resource) => {
+      for (const path of [CHAT, legacy('chat/completions', '2025-04-01-preview')]) {
+        const reply = await ask(resource, { path, body: { ...body, model: 'chat' } });
+        assert.deepEqual([reply.status, codeOf(reply)], [400, 'unknown_parameter']);
+        assert.equal((await ask(resource, { path, body: { ...chatBody, model: 'chat', stream: true } })).status, 200);
+      }
+    }));
 
   it('is refused beside data sources', () =>
     withResource({}, async (resource) => {
