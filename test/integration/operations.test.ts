@@ -140,12 +140,10 @@ describe('operations endpoints', () => {
       ['client', 'deployment', 'backend', 'requests', 'failed', 'delivered', 'prompt_tokens', 'completion_tokens'].map(
         (name) => row[names.indexOf(name)],
       );
+    const { prompt_tokens: prompt, completion_tokens: completion } = usage;
     assert.deepEqual(rows.map(values), [
       ['none', 'none', 'none', '1', '1', '0', '0', '0'],
-      [
-        ...['tester', 'gpt-5.4-mini', 'openai1', '1', '0', '1'],
-        ...[String(usage['prompt_tokens']), String(usage['completion_tokens'])],
-      ],
+      ['tester', 'gpt-5.4-mini', 'openai1', '1', '0', '1', String(prompt), String(completion)],
     ]);
     const json = await get('/ledger', { 'api-key': 'operator-key', accept: 'application/json, */*' });
     assert.equal(json.headers['content-type'], 'application/json');
@@ -155,7 +153,7 @@ describe('operations endpoints', () => {
       document.rows.map(({ client, requests, promptTokens }) => [client, requests, promptTokens]),
       [
         ['none', 1, 0],
-        ['tester', 1, usage['prompt_tokens']],
+        ['tester', 1, prompt],
       ],
     );
   });
