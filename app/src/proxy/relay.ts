@@ -215,12 +215,14 @@ class RelayedStream {
     const wasAtBoundary = this.isAtBoundary;
     this.isAtBoundary = hasBoundary;
     this.isDone = hasBoundary && endsWithDone(events);
-    this.parts.tap?.take(events, hasBoundary);
     this.write(this.forCaller(events, wasAtBoundary));
   }
 
+  /** What the tap has seen, less what the caller did not ask for. */
   private forCaller(events: Buffer, isWhole: boolean): Buffer {
-    return this.parts.hidesUsage ? withoutUsageChunk(events, isWhole) : events;
+    const { tap, hidesUsage } = this.parts;
+    const isTelling = tap?.take(events, this.isAtBoundary) ?? true;
+    return hidesUsage && isTelling ? withoutUsageChunk(events, isWhole) : events;
   }
 
   private write(bytes: Buffer): void {
@@ -243,8 +245,9 @@ class RelayedStream {
     const rest = this.tail.takeWith(NOTHING);
     if (rest.length === 0) res.end();
     else {
-      this.parts.tap?.take(rest, true);
-      res.end(this.forCaller(rest, this.isAtBoundary));
+      const wasAtBoundary = this.isAtBoundary;
+      this.isAtBoundary = true;
+      res.end(this.forCaller(rest, wasAtBoundary));
     }
     this.finish(this.whole());
   };

@@ -4,46 +4,25 @@
  */
 import { findMembers } from './json-members.ts';
 
-const USAGE = Buffer.from('"usage"');
 const MEMBERS: ReadonlySet<string> = new Set(['choices', 'usage']);
 const DATA = 'data:';
-const COLON = 0x3a;
 const OPEN_BRACE = 0x7b;
-const BLANK = 0x20;
 
 /**
  * These events without that chunk; the very same bytes when it is not among them.
  * @param isWhole the first bytes begin an event, and do not go on with one
  */
 export function withoutUsageChunk(events: Buffer, isWhole = true): Buffer {
-  return mentionsUsage(events) ? withoutChunk(events, isWhole) : events;
-}
-
-/** Of each stream a chunk or two: all others say `"usage":null`. */
-function mentionsUsage(events: Buffer): boolean {
-  for (let at = events.indexOf(USAGE); at !== -1; at = events.indexOf(USAGE, at + USAGE.length)) {
-    const colon = skipBlanks(events, at + USAGE.length);
-    if (events[colon] === COLON && events[skipBlanks(events, colon + 1)] === OPEN_BRACE) return true;
-  }
-  return false;
-}
-
-function skipBlanks(bytes: Buffer, from: number): number {
-  let at = from;
-  while (bytes[at] === BLANK) at += 1;
-  return at;
-}
-
-function withoutChunk(events: Buffer, isWhole: boolean): Buffer {
   const kept: Buffer[] = [];
   let from = 0;
+  let isCut = false;
   // One character a byte, so that places in the text are places in the bytes.
   for (const text of eventsIn(events.toString('latin1'))) {
-    const event = events.subarray(from, from + text.length);
-    if ((from === 0 && !isWhole) || !isUsageChunk(text)) kept.push(event);
+    if ((from > 0 || isWhole) && isUsageChunk(text)) isCut = true;
+    else kept.push(events.subarray(from, from + text.length));
     from += text.length;
   }
-  return Buffer.concat(kept);
+  return isCut ? Buffer.concat(kept) : events;
 }
 
 /** Each with its blank line; the last of a stream may lack it. */

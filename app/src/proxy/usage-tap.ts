@@ -11,7 +11,6 @@ const MOST_HELD = 262_144;
 /** Longer bodies, which are numbers or pictures for the most part, are looked into at their end. */
 const MOST_HELD_OF_BODY = 65_536;
 const LONGEST_USAGE = 8192;
-const NOTHING = Buffer.alloc(0);
 const NONE: readonly MemberRange[] = [];
 
 const OPEN_BRACE = 0x7b;
@@ -27,6 +26,9 @@ const DELTA = '"delta":';
 const TEXT_KEYS: ReadonlySet<string> = new Set(['content', 'arguments', 'refusal', 'reasoning_content']);
 /** Where legacy completions have it. */
 const COMPLETION_TEXT = '"text":"';
+/** How nearly every chunk of a chat begins what is new, and ends. */
+const CONTENT_DELTA = '"delta":{"content":"';
+const NO_USAGE = '"usage":null}\n\n';
 const RESPONSE_EVENT = '"type":"response.';
 /** So many pieces are joined to one: a piece costs 200 bytes beside its own. */
 const LOOSE_PIECES = 512;
@@ -35,8 +37,11 @@ const USAGE_ONLY: ReadonlySet<string> = new Set(['usage']);
 
 /** Reads one answer. */
 export interface UsageTap {
-  /** `isWhole`: these bytes end with a complete event; of no interest for other bodies. */
-  take(bytes: Buffer, isWhole: boolean): void;
+  /**
+   * @param isWhole these bytes end with a complete event; of no interest for other bodies
+   * @returns false when no event that ends with these bytes tells a usage
+   */
+  take(bytes: Buffer, isWhole: boolean): boolean;
   /** What the backend counted, as far as it said so by now. */
   usage(): Usage | undefined;
   /** Bytes of text that a stream gave by now; undefined for other bodies. */
@@ -56,34 +61,52 @@ class EventTap implements UsageTap {
   private found: Usage | undefined;
   private held: Buffer[] = [];
   private heldBytes = 0;
+  /** Where the last event had its delta: chunks of a chat are alike. */
+  private deltaAt = 0;
 
-  take(bytes: Buffer, isWhole: boolean): void {
+  take(bytes: Buffer, isWhole: boolean): boolean {
     if (isWhole && this.heldBytes === 0) return this.read(bytes);
     this.heldBytes += bytes.length;
-    if (this.heldBytes <= MOST_HELD) hold(this.held, bytes);
+    const isHeld = this.heldBytes <= MOST_HELD;
+    if (isHeld) hold(this.held, bytes);
     else this.held = [];
-    if (!isWhole) return;
-    const all = this.heldBytes <= MOST_HELD ? Buffer.concat(this.held) : NOTHING;
+    if (!isWhole) return false;
+    const all = Buffer.concat(this.held);
     this.held = [];
     this.heldBytes = 0;
-    this.read(all);
+    return !isHeld || this.read(all);
   }
 
   usage(): Usage | undefined {
     return this.found;
   }
 
-  private read(events: Buffer): void {
+  /** Bytes of the text of a usual chunk, which has one choice, where the one before had it; undefined for every other event. */
+  private chunkText(text: string): number | undefined {
+    if (!text.startsWith(CONTENT_DELTA, this.deltaAt)) {
+      this.deltaAt = Math.max(0, text.indexOf(DELTA));
+      return undefined;
+    }
+    const start = this.deltaAt + CONTENT_DELTA.length;
+    const end = closingQuote(text, start);
+    return text.charCodeAt(end + 1) === CLOSE_BRACE ? end - start : undefined;
+  }
+
+  private read(events: Buffer): boolean {
     // One character a byte: searching a string costs less than searching the bytes.
     const text = events.toString('latin1');
-    this.textBytes += textIn(text);
+    const isOne = text.indexOf('\n') === text.length - 2;
+    this.textBytes += (isOne ? this.chunkText(text) : undefined) ?? textIn(text);
+    if (isOne && text.endsWith(NO_USAGE)) return false;
+    let isTelling = false;
     let from = 0;
     for (;;) {
       const at = text.indexOf(USAGE, from);
-      if (at === -1) return;
+      if (at === -1) return isTelling;
       from = at + USAGE.length;
       // Chunks before the last one say `"usage":null`.
       if (!isObjectMember(text, from)) continue;
+      isTelling = true;
       const start = Math.max(text.lastIndexOf('\n', at), text.lastIndexOf('\r', at)) + 1;
       // Each line once, however often it says so.
       from = lineEnd(text, at);
@@ -100,14 +123,15 @@ class BodyTap implements UsageTap {
   private heldBytes = 0;
   private isCut = false;
 
-  take(bytes: Buffer): void {
+  take(bytes: Buffer): boolean {
     hold(this.held, bytes);
     this.heldBytes += bytes.length;
-    if (this.heldBytes <= MOST_HELD_OF_BODY) return;
+    if (this.heldBytes <= MOST_HELD_OF_BODY) return false;
     const end = Buffer.concat(this.held).subarray(-LONGEST_USAGE);
     this.held = [Buffer.from(end)];
     this.heldBytes = end.length;
     this.isCut = true;
+    return false;
   }
 
   usage(): Usage | undefined {

@@ -218,6 +218,43 @@ describe('usage tap: event streams', () => {
     assert.equal(tap.textBytes, String.raw`Hi{\"a\"yes`.length);
   });
 
+  it('counts the same whether events come one by one or together', () => {
+    const data = fc.oneof(
+      fc.string().map((content) => ({ choices: [{ delta: { content } }], id: 'x', usage: null })),
+      fc.string().map((content) => ({ choices: [{ delta: { content, role: 'assistant' } }] })),
+      fc.string().map((content) => ({ choices: [{ delta: { refusal: content, content: null } }] })),
+      fc
+        .string()
+        .map((text) => ({ id: 'x', choices: [{ delta: { tool_calls: [{ function: { arguments: text } }] } }] })),
+      fc.string().map((delta) => ({ type: 'response.output_text.delta', delta })),
+      fc.constant({ choices: [], usage: COUNTED }),
+    );
+    fc.assert(
+      fc.property(fc.array(data), (said) => {
+        const [together, apart] = [eventTap(), eventTap()];
+        const events = said.map((one) => event(one));
+        const tells = events.map((one) => apart.take(one, true));
+        assert.equal(together.take(Buffer.concat(events), true), tells.includes(true));
+        assert.deepEqual(
+          tells,
+          said.map((one) => 'usage' in one && one.usage !== null),
+        );
+        assert.deepEqual([together.textBytes, together.usage()], [apart.textBytes, apart.usage()]);
+      }),
+    );
+  });
+
+  it('tells of each piece whether a usage may be in it', () => {
+    const tap = eventTap();
+    assert.equal(tap.take(event({ choices: [], usage: null }), true), false);
+    assert.equal(tap.take(Buffer.from('data: {"usage":'), false), false);
+    assert.equal(tap.take(Buffer.from(`${JSON.stringify(COUNTED)}}\n\n`), true), true);
+    // Of what was too long to be held nobody knows.
+    for (let n = 0; n < 30; n += 1) assert.equal(tap.take(Buffer.alloc(10_000, 'x'), false), false);
+    assert.equal(tap.take(Buffer.from('\n\n'), true), true);
+    assert.equal(bodyTap().take(Buffer.from(JSON.stringify({ usage: COUNTED })), true), false);
+  });
+
   it('counts the bytes of text of every kind of stream', () => {
     for (const data of [
       { choices: [{ delta: { content: 'Hello' } }] },
