@@ -66,7 +66,12 @@ export interface Stage {
 export async function openStage(): Promise<Stage> {
   const fleet = await startFleet([RESOURCE]);
   const [straight] = fleet.resources;
-  const balancer = await startBalancer({ backends: 1, resource: () => RESOURCE });
+  const balancer = await startBalancer({
+    backends: 1,
+    resource: () => RESOURCE,
+    // What it would ask for more is not what the caller sent.
+    settings: { STREAM_USAGE: 'off' },
+  });
   const [behind] = balancer.resources;
   assert.ok(straight !== undefined && behind !== undefined);
   return {

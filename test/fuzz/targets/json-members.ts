@@ -46,7 +46,10 @@ export const jsonMembers: Target = {
       }
     }
     const models = members.get('model') ?? [];
-    const written = splice(bytes, models, OTHER);
+    const written = splice(
+      bytes,
+      models.map((range) => ({ ...range, text: OTHER.toString() })),
+    );
     assert.deepEqual(rest(written, findMembers(written, WANTED)?.get('model') ?? []), rest(bytes, models));
     assert.equal(rest(bytes, models).length + models.length * OTHER.length, written.length);
     if (parsed === undefined || !isRecord(parsed.value)) return `followed ${models.length}`;

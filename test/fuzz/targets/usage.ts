@@ -12,7 +12,7 @@ const LONGEST_USAGE = 8192;
 const USAGE = '"usage":{"prompt_tokens":12,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":0}}';
 
 function tapFor(contentType: string): UsageTap {
-  const tap = createUsageTap((name) => (name === 'content-type' ? contentType : undefined), true);
+  const tap = createUsageTap((name) => (name === 'content-type' ? contentType : undefined));
   assert.ok(tap !== undefined);
   return tap;
 }
@@ -31,7 +31,20 @@ function usageOf(value: unknown): Usage | undefined {
   if (!isRecord(value)) return undefined;
   const promptTokens = value['prompt_tokens'] ?? value['input_tokens'];
   const completionTokens = value['completion_tokens'] ?? value['output_tokens'] ?? 0;
-  return isCount(promptTokens) && isCount(completionTokens) ? { promptTokens, completionTokens } : undefined;
+  if (!isCount(promptTokens) || !isCount(completionTokens)) return undefined;
+  const cachedTokens = partOf(value['prompt_tokens_details'] ?? value['input_tokens_details'], 'cached_tokens');
+  const completionDetails = value['completion_tokens_details'] ?? value['output_tokens_details'];
+  const reasoningTokens = partOf(completionDetails, 'reasoning_tokens');
+  return {
+    promptTokens,
+    completionTokens,
+    ...(isCount(cachedTokens) && cachedTokens <= promptTokens ? { cachedTokens } : {}),
+    ...(isCount(reasoningTokens) && reasoningTokens <= completionTokens ? { reasoningTokens } : {}),
+  };
+}
+
+function partOf(details: unknown, name: string): unknown {
+  return isRecord(details) ? details[name] : undefined;
 }
 
 function isCount(value: unknown): value is number {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import * as fc from 'fast-check';
 import type { Usage } from '../../../app/src/balancer/outcome.ts';
 import { createUsageTap } from '../../../app/src/proxy/usage-tap.ts';
 
