@@ -28,10 +28,11 @@ const ARROWS: Readonly<Record<string, Readonly<Record<string, 'value' | 'type'>>
   settings: { auth: 'value', loopback: 'value' },
   loopback: {},
   'ascii-json': {},
+  version: {},
   // Errors look alike everywhere: ops sends them with proxy/reply.ts (held below).
   ops: { auth: 'value', balancer: 'type', proxy: 'value', telemetry: 'value' },
   proxy: { 'ascii-json': 'value', auth: 'value', balancer: 'value', telemetry: 'type' },
-  telemetry: { 'ascii-json': 'value', balancer: 'type' },
+  telemetry: { 'ascii-json': 'value', balancer: 'type', version: 'value' },
   auth: { balancer: 'type', loopback: 'value' },
   balancer: {},
 };
@@ -42,7 +43,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   express: 'app/src/app.ts',
   'http-proxy-middleware': 'app/src/proxy/forward.ts',
   jose: 'app/src/auth/entra-tokens.ts',
-  'prom-client': 'app/src/telemetry/metrics.ts',
+  'prom-client': 'app/src/telemetry/exposition.ts',
   'rate-limiter-flexible': 'app/src/auth/client-limits.ts',
   zod: 'app/src/settings.ts',
 };

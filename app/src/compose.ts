@@ -16,7 +16,7 @@ import { createPool, type Pool } from './balancer/pool.ts';
 import type { Config } from './config.ts';
 import { isLoopback } from './loopback.ts';
 import { createOpsRoutes } from './ops/routes.ts';
-import { statusDocument, utilizationsOf } from './ops/status.ts';
+import { statusDocument } from './ops/status.ts';
 import { createAdmission, type Admission } from './proxy/admission.ts';
 import { createConnections, type Connections } from './proxy/connections.ts';
 import { createHold, type Hold } from './proxy/hold.ts';
@@ -77,7 +77,8 @@ export function compose(config: Config, edges: Edges): Balancer {
       requestsInFlight: () => admission.inFlight,
       bytesBuffered: () => admission.bodies.taken,
       requestsHeld: () => hold.size,
-      utilizations: () => utilizationsOf(pool.snapshot(clock())),
+      pool: () => pool.snapshot(clock()),
+      now: clock,
     },
     withProcess: edges.withProcessMetrics ?? false,
   });

@@ -70,7 +70,7 @@ describe('a backend of a better priority', () => {
       assert.equal(course(received).trace, `openai1=429(${waitMs}ms) openai2=200`);
       assert.ok(running.log.some((line) => /^Proxying to .* backend=openai2 .* spilled_from=openai1 /.test(line)));
       assert.ok(running.log.some((line) => /^POST .* backend=openai2 .* spilled_from=openai1 /.test(line)));
-      const counted = 'balancer_spillovers_total{backend="openai2",spilled_from="openai1"} 1';
+      const counted = 'balancer_spillovers_total{backend="openai2",from_backend="openai1"} 1';
       assert.ok((await metrics()).includes(counted));
       running.assertIdle();
     });
@@ -122,7 +122,7 @@ describe('a backend of a better priority', () => {
     const status = await send(`${running.url}/status`, { headers: { 'api-key': 'op', accept: 'application/json' } });
     const { backends }: { backends: { deployments: { quota?: unknown }[] }[] } = JSON.parse(status.body.toString());
     assert.deepEqual(backends[0]?.deployments[0]?.quota, { utilizationPercent: said });
-    const line = `balancer_utilization_ratio{backend="openai1",deployment="${DEPLOYMENT}"} ${said / 100}`;
+    const line = `balancer_utilization_ratio{backend="openai1",gen_ai_request_model="${DEPLOYMENT}"} ${said / 100}`;
     assert.ok((await metrics()).includes(line));
   });
 });

@@ -1,7 +1,6 @@
 /** The balancer's state as one JSON document: what `/status` gives to programs. No secret is in it. */
 import type { BackendSnapshot, DeploymentSnapshot, PoolSnapshot } from '../balancer/snapshot.ts';
 import type { BreakerState } from '../balancer/circuit-breaker.ts';
-import type { Utilization } from '../telemetry/metrics.ts';
 import { describeState } from '../telemetry/state-words.ts';
 
 export interface StatusDocument {
@@ -73,15 +72,4 @@ function backendStatus({ backend, state, inFlight, deployments }: BackendSnapsho
       ...(deployment.reduction === undefined ? {} : { reduction: deployment.reduction }),
     })),
   };
-}
-
-/** Of the provisioned deployments, which alone say it. */
-export function utilizationsOf({ backends }: PoolSnapshot): readonly Utilization[] {
-  return backends.flatMap(({ backend, deployments }) =>
-    deployments.flatMap(({ deployment, quota }) =>
-      quota?.utilizationPercent === undefined
-        ? []
-        : [{ backend: backend.name, deployment, ratio: quota.utilizationPercent / 100 }],
-    ),
-  );
 }

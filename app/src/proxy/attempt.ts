@@ -10,7 +10,7 @@ import type { Lease } from '../balancer/pool.ts';
 import type { Course } from './course.ts';
 import type { Entered } from './door.ts';
 import type { Answer, Failed } from './forward.ts';
-import { pathOf } from './front-door.ts';
+import { operationLabel, pathOf } from './front-door.ts';
 import type { HandlerDeps } from './handler-deps.ts';
 import { headersSeen, upstreamHeaders, type Credential } from './headers.ts';
 import { isUsageRefused, UsageRefusals, type UsageAsking } from './include-usage.ts';
@@ -119,9 +119,17 @@ export function createAttempt(deps: HandlerDeps): (call: Attempted, lease: Lease
   }
 
   /** The same backend is asked once more; no fault of its own. */
-  function failedAgain({ id }: Attempted, lease: Lease, outcome: Outcome, durationMs: number): void {
+  function failedAgain({ id, asked }: Attempted, lease: Lease, outcome: Outcome, durationMs: number): void {
     const { backend, deployment } = lease;
-    observe({ kind: 'attempt-ended', requestId: id, backend: backend.name, deployment, outcome, durationMs });
+    observe({
+      kind: 'attempt-ended',
+      requestId: id,
+      backend: backend.name,
+      deployment,
+      operation: operationLabel(asked.operation),
+      outcome,
+      durationMs,
+    });
   }
 
   /** A key at once, a token when it is there; undefined when the identity gives none now. */

@@ -19,6 +19,7 @@ import {
   type Ending,
 } from './ending.ts';
 import { headerIn, type Answer } from './forward.ts';
+import { operationLabel } from './front-door.ts';
 import type { HandlerDeps } from './handler-deps.ts';
 import { spilloverOf } from './headers.ts';
 import { breakOff, breakOffWith } from './in-band.ts';
@@ -262,6 +263,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       requestId: call.id,
       backend: backend.name,
       deployment,
+      operation: operationLabel(call.asked.operation),
       outcome,
       ...(firstContentAt === undefined ? {} : { firstContentMs: firstContentAt - startedAt }),
       durationMs: now - startedAt,

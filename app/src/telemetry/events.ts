@@ -24,6 +24,8 @@ export type ProxyEvent =
       readonly requestId: string;
       readonly backend: string;
       readonly deployment: string;
+      /** As in `request-finished`. */
+      readonly operation: string;
       readonly outcome: Outcome;
       /** Of a stream: from the beginning of the attempt to the first content. */
       readonly firstContentMs?: number;

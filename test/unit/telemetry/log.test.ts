@@ -5,6 +5,7 @@ import { observeAll, type ProxyEvent } from '../../../app/src/telemetry/events.t
 import { bounded, createLog, gather } from '../../../app/src/telemetry/log.ts';
 import { useManualTimers, type ManualTimers } from '../../support/manual-timers.ts';
 import { ABANDONED, backend, UNAVAILABLE } from '../../support/pool.ts';
+import { ended } from '../../support/told-events.ts';
 
 const AT = new Date('2026-11-22T10:00:00.000Z');
 const URL_TEXT = 'https://openai3-abc.openai.azure.com/openai/v1/chat/completions';
@@ -44,6 +45,7 @@ const ENDED: ProxyEvent = {
   requestId: 'abc-1',
   backend: 'openai3',
   deployment: 'gpt-5.4-mini',
+  operation: 'chat/completions',
   outcome: UNAVAILABLE,
   durationMs: 1,
 };
@@ -178,7 +180,7 @@ describe('log: text', () => {
   });
 
   it("leaves the end of an attempt to the request's own line", () => {
-    assert.equal(written('text', ENDED, { ...ENDED, outcome: ABANDONED }), '');
+    assert.equal(written('text', ENDED, ended(ABANDONED)), '');
     assert.equal(written('json', ENDED), '');
   });
 
