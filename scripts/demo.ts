@@ -93,7 +93,7 @@ async function tell(url: string): Promise<void> {
   say('\nWhat the log stream shows:');
   await expectLogged(/^POST /, requests);
   for (const line of log.filter((text) => /^(Proxying|(WARNING )?Backend)/.test(text)))
-    say(`  ${line.split(' request=')[0] ?? ''}`);
+    say(`  ${line.split(' request_id=')[0] ?? ''}`);
   say(
     `openai1 was asked ${callsOf(openai1)} times, openai2 ${callsOf(openai2)} times, openai3 ${callsOf(openai3)} times.`,
   );

@@ -2,6 +2,8 @@
 import express, { type ErrorRequestHandler, type Express } from 'express';
 import type { createOpsRoutes } from './ops/routes.ts';
 import type { ProxyHandler } from './proxy/handler.ts';
+import { requestIdHeader } from './proxy/headers.ts';
+import { RequestBug } from './proxy/proxy-error.ts';
 import { INTERNAL } from './proxy/refusals.ts';
 import { sendError } from './proxy/reply.ts';
 import type { Observe } from './telemetry/events.ts';
@@ -31,9 +33,12 @@ export function createApp({ ops, proxy, observe }: AppDeps): Express {
 /** A bug reached the top: the caller gets an honest error, or a broken connection when an answer had begun. */
 function lastResort(observe: Observe): ErrorRequestHandler {
   return (error: unknown, _req, res, _next) => {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    observe({ kind: 'notice', level: 'error', text: `A request failed on a bug: ${text}` });
+    const { bug, id } =
+      error instanceof RequestBug ? { bug: error.cause, id: error.requestId } : { bug: error, id: undefined };
+    const text = bug instanceof Error ? (bug.stack ?? bug.message) : String(bug);
+    const which = id === undefined ? 'A request' : `The request ${id}`;
+    observe({ kind: 'notice', level: 'error', text: `${which} failed on a bug: ${text}` });
     if (res.headersSent) res.destroy();
-    else sendError(res, INTERNAL);
+    else sendError(res, INTERNAL, id === undefined ? [] : requestIdHeader(id));
   };
 }

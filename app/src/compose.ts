@@ -26,6 +26,7 @@ import { createDrain, type Drain } from './proxy/drain.ts';
 import { createForwarder as createRealForwarder, targetOf, type CreateForwarder } from './proxy/forward.ts';
 import { createProxyHandler } from './proxy/handler.ts';
 import type { HandlerLimits } from './proxy/handler-deps.ts';
+import { requestIdHeader } from './proxy/headers.ts';
 import { ERROR_CODES } from './proxy/proxy-error.ts';
 import { createTokenEstimator } from './proxy/token-estimate.ts';
 import { createServer, type ServerLimits } from './server.ts';
@@ -147,7 +148,9 @@ export function compose(config: Config, edges: Edges): Balancer {
     ledger: ledger.read,
     onRefused: (req, { code }) => {
       const { status } = ERROR_CODES[code];
-      observe(notServed(req, nextId(), '', { ending: 'refused', status, code }));
+      const id = nextId();
+      observe(notServed(req, id, '', { ending: 'refused', status, code }));
+      return requestIdHeader(id);
     },
     identifyOperator: createClientAuth({
       checkKey: createKeyCheck(config.operatorKeys),

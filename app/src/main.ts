@@ -4,7 +4,7 @@ import { compose } from './compose.ts';
 import { ConfigError, readConfig, type Config } from './config.ts';
 import { damp } from './telemetry/damper.ts';
 import type { Observe } from './telemetry/events.ts';
-import { bounded, createLog, gather } from './telemetry/log.ts';
+import { bounded, createLog, gather, wantsColour } from './telemetry/log.ts';
 import { steady } from './telemetry/throttles.ts';
 import { warningsOf, whoMayCall } from './start-words.ts';
 
@@ -20,7 +20,8 @@ process.stderr.on('error', () => undefined);
 
 const config = readSettings();
 const lines = gather(bounded(process.stdout, MOST_UNREAD_LOG, tellOfLeftOut), 20);
-const log = createLog(config.logFormat, lines.write, () => new Date());
+const inColour = wantsColour(process.stdout.isTTY, process.env);
+const log = createLog({ format: config.logFormat, inColour }, lines.write, () => new Date());
 const throttles = steady(log);
 const door = damp(throttles.observe, () => performance.now());
 process.on('exit', () => {

@@ -19,7 +19,7 @@ if (createForwarder === undefined) throw new Error(`no forwarder is called ${nam
 const config = readConfig(process.env);
 const lines = gather((text) => void process.stdout.write(text), 20);
 const balancer = compose(config, {
-  observe: createLog(config.logFormat, lines.write, () => new Date()),
+  observe: createLog({ format: config.logFormat }, lines.write, () => new Date()),
   createForwarder,
 });
 balancer.server.listen(config.port, config.host);

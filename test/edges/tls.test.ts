@@ -221,7 +221,7 @@ describe('a backend behind TLS', () => {
       !received.body.toString().includes('EXPIRED') && !JSON.stringify(received.rawHeaders).includes('EXPIRED'),
     );
     assert.deepEqual([finished.ending, finished.reasons], ['refused', 'openai1=CERT_HAS_EXPIRED']);
-    assert.match(line, /^WARNING POST \/v1\/chat\/completions 502 refused code=backends_unreachable /);
+    assert.match(line, /^WARNING POST \/v1\/chat\/completions 502 refused +code=backends_unreachable /);
     await assertAtRest(running);
     await until(() => running.resources[0]?.openSockets === 0);
   });

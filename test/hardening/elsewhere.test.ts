@@ -143,7 +143,7 @@ describe('the only servers that are asked are the backends', () => {
           .match(/^[\w-]+(?=: )/gm)
           ?.map((name) => name.toLowerCase())
           .toSorted(),
-        ['accept-encoding', 'api-key', 'connection', 'host'],
+        ['accept-encoding', 'api-key', 'connection', 'host', 'x-ms-client-request-id'],
       );
     }
   });

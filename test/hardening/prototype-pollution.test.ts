@@ -87,7 +87,7 @@ describe('the prototypes of all objects', () => {
     const [call] = running.resources[0]?.calls ?? [];
     assert.equal(call?.path, `/openai/v1/models?${query}`);
     const names = call?.rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase());
-    assert.deepEqual(names?.toSorted(), ['accept-encoding', 'api-key', 'connection', 'host']);
+    assert.deepEqual(names?.toSorted(), ['accept-encoding', 'api-key', 'connection', 'host', 'x-ms-client-request-id']);
   });
 
   it('stay as they are when a backend names them, in what fails and in what it counted', async () => {

@@ -76,7 +76,7 @@ export async function startBalancer(setup: BalancerSetup = {}): Promise<RunningB
   const observe = observeAll([
     (told) => events.push(told),
     createLog(
-      'text',
+      { format: 'text' },
       (text) => log.push(text),
       () => new Date(),
     ),

@@ -23,7 +23,7 @@ export async function watch<T = Received>(running: RunningBalancer, ask: () => P
   const [received, finished] = await Promise.all([ask(), running.event('request-finished', from)]);
   const lines = running.log.slice(before);
   const line = lines.find(
-    (text) => /^(?:WARNING )?[A-Z]+ \//.test(text) && text.includes(`request=${finished.requestId}`),
+    (text) => /^(?:WARNING )?[A-Z]+ \//.test(text) && text.includes(`request_id=${finished.requestId}`),
   );
   assert.ok(line !== undefined, `no line of ${finished.requestId} in ${lines.join('')}`);
   return { received, finished, line, changes: lines.filter((text) => /^(?:ERROR |WARNING )?Backend /.test(text)) };

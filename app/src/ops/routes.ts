@@ -20,8 +20,8 @@ export interface OpsDeps {
   readonly ledger: () => LedgerDocument;
   /** Reads an operator's credential. */
   readonly identifyOperator: Identify;
-  /** Told of whoever was refused. */
-  readonly onRefused: (req: IncomingMessage, error: ProxyError) => void;
+  /** Told of whoever was refused; names the request, by headers as name, value, name, value, … */
+  readonly onRefused: (req: IncomingMessage, error: ProxyError) => readonly string[];
   /** Nothing is configured to be locked, and only this machine is listened to. */
   readonly isOpenLocally: boolean;
 }
@@ -45,8 +45,7 @@ export function createOpsRoutes(deps: OpsDeps): {
     return async (req, res) => {
       const refused = await refusalFor(req, deps);
       if (refused === undefined) return answer(res);
-      sendError(res, refused);
-      deps.onRefused(req, refused);
+      sendError(res, refused, deps.onRefused(req, refused));
     };
   }
 

@@ -61,7 +61,7 @@ export function createAttempt(deps: HandlerDeps): (call: Attempted, lease: Lease
       course.isAsking = true;
       announce(call, lease, path);
       const body = asked.upstreamBody(lease.deployment, asking);
-      const headers = upstreamHeaders(req.headers, target.host, given, lengthOf(body, method));
+      const headers = upstreamHeaders(req.headers, target.host, given, lengthOf(body, method), call.id);
       const forwarded = await deps.forward({ target, method, path, headers, body, fresh, ...late }, signal);
       if (forwarded.kind === 'failed') {
         if (decide(forwarded.outcome, asked.creates) === 'again') {

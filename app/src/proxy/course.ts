@@ -4,6 +4,7 @@
 import type { Failure } from '../balancer/failover.ts';
 import type { Outcome } from '../balancer/outcome.ts';
 import type { Lease } from '../balancer/pool.ts';
+import { requestIdHeader } from './headers.ts';
 import type { KeptAnswer } from './peek.ts';
 
 /** An attempt that was failed over. */
@@ -27,9 +28,15 @@ export class Course {
   /** Clock ms: when the first content of a stream was there. */
   firstContentAt: number | undefined;
   readonly failures: FailedAttempt[] = [];
+  private readonly id: string;
   private readonly steps: string[] = [];
   /** Where the failures of the present pass begin. */
   private passBegan = 0;
+
+  /** @param id ours for the request */
+  constructor(id: string) {
+    this.id = id;
+  }
 
   /** An attempt failed; another backend may be asked. */
   add(lease: Lease, outcome: Outcome, kept: KeptAnswer | undefined): void {
@@ -92,7 +99,7 @@ export class Course {
 
   /** The headers that tell all this to the caller, as name, value, name, value, … */
   headers(backend?: string, status?: number): string[] {
-    const headers = ['x-balancer-attempts', String(this.attempts)];
+    const headers = [...requestIdHeader(this.id), 'x-balancer-attempts', String(this.attempts)];
     const trace = this.trace(backend, status);
     if (backend !== undefined) headers.push('x-balancer-backend', backend);
     if (trace !== '') headers.push('x-balancer-trace', trace);

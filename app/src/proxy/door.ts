@@ -8,6 +8,7 @@ import type { ProxyEvent } from '../telemetry/events.ts';
 import { credentialError, nameOf } from './credential-errors.ts';
 import { LONGEST_DEPLOYMENT_NAME, pathOf, route, understand, type Asked, type Route } from './front-door.ts';
 import type { HandlerDeps } from './handler-deps.ts';
+import { clientRequestIdOf, requestIdHeader } from './headers.ts';
 import { longestWaitMs } from './hold.ts';
 import { ERROR_CODES, type ProxyError } from './proxy-error.ts';
 import * as refusals from './refusals.ts';
@@ -154,17 +155,18 @@ export function createDoor(deps: HandlerDeps): Door {
 
   /** No backend is asked, and what is left of the body is not kept. */
   function refuse(req: IncomingMessage, res: ServerResponse, error: ProxyError, client = ''): TurnedAway {
-    sendErrorUnread(req, res, error);
+    const id = deps.nextId();
+    sendErrorUnread(req, res, error, requestIdHeader(id));
     const { code } = error;
-    return turnedAway(req, client, { ending: 'refused', status: ERROR_CODES[code].status, code });
+    return turnedAway(req, id, client, { ending: 'refused', status: ERROR_CODES[code].status, code });
   }
 
   function gone(req: IncomingMessage, client = ''): TurnedAway {
-    return turnedAway(req, client, ABANDONED);
+    return turnedAway(req, deps.nextId(), client, ABANDONED);
   }
 
-  function turnedAway(req: IncomingMessage, client: string, ending: NotServed): TurnedAway {
-    return { kind: 'turned-away', event: notServed(req, deps.nextId(), client, ending) };
+  function turnedAway(req: IncomingMessage, id: string, client: string, ending: NotServed): TurnedAway {
+    return { kind: 'turned-away', event: notServed(req, id, client, ending) };
   }
 
   return enter;
@@ -175,7 +177,9 @@ type NotServed = Pick<Extract<ProxyEvent, { kind: 'request-finished' }>, 'ending
 /** The event of a request that no backend was asked for. */
 export function notServed(req: IncomingMessage, requestId: string, client: string, ending: NotServed): ProxyEvent {
   const none = { operation: '', deployment: '', stream: false, attempts: 0, trace: '', durationMs: 0 };
-  return { kind: 'request-finished', requestId, client, ...targetOf(req), ...none, ...ending };
+  const clientRequestId = clientRequestIdOf(req.headers);
+  const ids = { requestId, ...(clientRequestId === undefined ? {} : { clientRequestId }) };
+  return { kind: 'request-finished', ...ids, client, ...targetOf(req), ...none, ...ending };
 }
 
 /** 499 is what nginx logs for a caller who left; nobody receives it. */

@@ -4,6 +4,7 @@ import type { ProxyEvent } from '../telemetry/events.ts';
 import type { Course } from './course.ts';
 import { targetOf, type Entered } from './door.ts';
 import { operationLabel, type Asked } from './front-door.ts';
+import { clientRequestIdOf } from './headers.ts';
 import { StreamEnd } from './relay.ts';
 import { tokensOfText } from './token-estimate.ts';
 import type { UsageTap } from './usage-tap.ts';
@@ -58,9 +59,11 @@ export function finishedEvent(
   const reasons = course.reasons();
   const { heldMs, firstContentAt } = course;
   const { textBytes: _, ...told } = ending;
+  const clientRequestId = clientRequestIdOf(req.headers);
   return {
     kind: 'request-finished',
     requestId: id,
+    ...(clientRequestId === undefined ? {} : { clientRequestId }),
     client,
     ...targetOf(req),
     operation: operationLabel(asked.operation),

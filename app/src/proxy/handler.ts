@@ -26,7 +26,7 @@ import { breakOff, breakOffWith } from './in-band.ts';
 import { nextLease, Patience } from './lease-or-wait.ts';
 import { Opening, isStream, isStreamed } from './opening.ts';
 import { textOf, type KeptAnswer, type Peeked } from './peek.ts';
-import { ERROR_CODES, errorEvent, type ProxyError } from './proxy-error.ts';
+import { ERROR_CODES, errorEvent, RequestBug, type ProxyError } from './proxy-error.ts';
 import * as refusals from './refusals.ts';
 import { relay, StreamEnd, type Relayed } from './relay.ts';
 import { sendError } from './reply.ts';
@@ -65,6 +65,8 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     try {
       ending = await serve(call);
       spent = tokensSpent(call, ending);
+    } catch (bug) {
+      throw new RequestBug(call.id, bug);
     } finally {
       opening.close();
       deps.active.delete(caller);
@@ -76,7 +78,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
   }
 
   function callOf(entered: Entered, req: IncomingMessage, res: ServerResponse, signal: AbortSignal): Call {
-    const course = new Course();
+    const course = new Course(entered.id);
     const shown = refusals.limitHeaders(entered.pass?.shown);
     const opening = new Opening(res, limits.sseKeepAliveMs, () => {
       course.opened(clock() - entered.startedAt);

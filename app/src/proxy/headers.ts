@@ -40,12 +40,41 @@ export type Credential =
   | { readonly header: 'api-key'; readonly value: string }
   | { readonly header: 'authorization'; readonly value: string };
 
-/** The headers of one attempt. `bodyLength` undefined: the request has no body. */
+/** Where callers say how they call a request: Azure's own clients, then everybody's habit, then OpenAI's clients. */
+const CLIENT_REQUEST_IDS = ['x-ms-client-request-id', 'x-request-id', 'x-client-request-id'] as const;
+const LONGEST_REQUEST_ID = 128;
+
+/**
+ * What the caller calls its request, when that is short and of harmless characters.
+ * @param except names of headers that do not count
+ */
+export function clientRequestIdOf(from: IncomingHttpHeaders, except: readonly string[] = NONE): string | undefined {
+  for (const name of CLIENT_REQUEST_IDS) {
+    const value = from[name];
+    if (typeof value === 'string' && isHarmlessId(value) && !except.includes(name)) return value;
+  }
+  return undefined;
+}
+
+function isHarmlessId(value: string): boolean {
+  return value.length <= LONGEST_REQUEST_ID && /^[\w.:;,/+=@~#-]+$/.test(value);
+}
+
+/** Our name for a request, on every answer to it: name, value. */
+export function requestIdHeader(id: string): readonly string[] {
+  return ['x-balancer-request-id', id];
+}
+
+/**
+ * The headers of one attempt. `bodyLength` undefined: the request has no body. `requestId`: ours. A backend is told the
+ * caller's id, or ours where there is none, so that what it logged can be found again.
+ */
 export function upstreamHeaders(
   from: IncomingHttpHeaders,
   host: string,
   credential: Credential,
   bodyLength: number | undefined,
+  requestId: string,
 ): Record<string, string> {
   const headers: Record<string, string> = { host };
   const named = tokensOf(from.connection ?? '');
@@ -53,6 +82,7 @@ export function upstreamHeaders(
     const value = from[name];
     if (typeof value === 'string' && !named.includes(name)) headers[name] = value;
   }
+  headers['x-ms-client-request-id'] = clientRequestIdOf(from, named) ?? requestId;
   // Compressed events could not be watched, and cost time to the first token.
   headers['accept-encoding'] = 'identity';
   if (bodyLength !== undefined) headers['content-length'] = String(bodyLength);

@@ -59,6 +59,16 @@ export interface ProxyError {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** A bug, with our id for the request that it happened to. */
+export class RequestBug extends Error {
+  readonly requestId: string;
+
+  constructor(requestId: string, cause: unknown) {
+    super('A request failed on a bug', { cause });
+    this.requestId = requestId;
+  }
+}
+
 /** `{"error":{"code","message","type"}}` */
 export function errorBody(error: ProxyError): string {
   return JSON.stringify({ error: { code: error.code, message: error.message, type: ERROR_CODES[error.code].type } });

@@ -28,10 +28,16 @@ export function sendError(res: ServerResponse, error: ProxyError, own: readonly 
 /**
  * For a body that nobody will read. Closing the connection with bytes unread resets it, and the caller may never see
  * the answer; so the answer is written whole, and the connection closed when the caller is done or has had its time.
+ * @param own more headers, as name, value, name, value, …
  */
-export function sendErrorUnread(req: IncomingMessage, res: ServerResponse, error: ProxyError): void {
-  if (req.readableEnded) return sendError(res, error); // It was read after all, and its connection is as good as ever.
-  res.write(writeErrorHead(res, error, ['connection', 'close']));
+export function sendErrorUnread(
+  req: IncomingMessage,
+  res: ServerResponse,
+  error: ProxyError,
+  own: readonly string[] = [],
+): void {
+  if (req.readableEnded) return sendError(res, error, own); // Its connection is as good as ever.
+  res.write(writeErrorHead(res, error, ['connection', 'close', ...own]));
   const timer = setTimeout(finish, LINGER_MS);
   function finish(): void {
     clearTimeout(timer);

@@ -34,6 +34,8 @@ export type ProxyEvent =
   | {
       readonly kind: 'request-finished';
       readonly requestId: string;
+      /** The caller's own id for it, where it sent one that can be shown. */
+      readonly clientRequestId?: string;
       readonly client: string;
       readonly method: string;
       readonly path: string;

@@ -39,7 +39,7 @@ export const balancer: Contender = {
     }
 
     return async (request) => {
-      const course = new Course();
+      const course = new Course('');
       const patience = new Patience({ holdMs: maxHoldMs, priorityMs: 0 });
       for (;;) {
         const got: Acquired | undefined = await acquire(request, course, patience);

@@ -34,7 +34,7 @@ function kept(status: number): {
 
 describe('course: the reasons', () => {
   it('are what the network said, by backend, and nothing where it said nothing', () => {
-    const course = new Course();
+    const course = new Course('r-1');
     assert.equal(course.reasons(), undefined);
     course.add(lease('openai1'), throttled(1200), undefined);
     course.add(lease('openai2'), RESET, undefined);
@@ -48,11 +48,13 @@ describe('course: the reasons', () => {
 
 describe('course: the trace', () => {
   it('tells each attempt in order, the wait that was asked for included', () => {
-    const course = new Course();
+    const course = new Course('r-1');
     course.attempts = 2;
     course.add(lease('openai1'), throttled(1200), undefined);
     assert.equal(course.trace('openai2', 200), 'openai1=429(1200ms) openai2=200');
     assert.deepEqual(course.headers('openai2', 200), [
+      'x-balancer-request-id',
+      'r-1',
       'x-balancer-attempts',
       '2',
       'x-balancer-backend',
@@ -63,18 +65,18 @@ describe('course: the trace', () => {
   });
 
   it('tells of a first attempt that was answered', () => {
-    const course = new Course();
+    const course = new Course('r-1');
     course.attempts = 1;
     assert.equal(course.trace('openai1', 200), 'openai1=200');
   });
 
   it('names no backend when none answered, and has no trace when none was asked', () => {
-    const course = new Course();
+    const course = new Course('r-1');
     assert.equal(course.trace(), '');
-    assert.deepEqual(course.headers(), ['x-balancer-attempts', '0']);
+    assert.deepEqual(course.headers(), ['x-balancer-request-id', 'r-1', 'x-balancer-attempts', '0']);
     course.attempts = 1;
     course.add(lease('openai1'), RESET, undefined);
-    assert.deepEqual(course.headers(), ['x-balancer-attempts', '1', 'x-balancer-trace', 'openai1=reset']);
+    assert.deepEqual(course.headers().slice(2), ['x-balancer-attempts', '1', 'x-balancer-trace', 'openai1=reset']);
   });
 
   const steps: readonly (readonly [Outcome, number | undefined, string])[] = [
@@ -95,7 +97,7 @@ describe('course: the trace', () => {
   ];
   for (const [outcome, status, step] of steps) {
     it(`calls ${JSON.stringify(outcome)}${status === undefined ? '' : ` with ${status}`} "${step}"`, () => {
-      const course = new Course();
+      const course = new Course('r-1');
       course.add(lease('a'), outcome, status === undefined ? undefined : kept(status));
       assert.equal(course.trace(), `a=${step}`);
     });
@@ -104,7 +106,7 @@ describe('course: the trace', () => {
 
 describe('course: what failed', () => {
   it('remembers who was tried, and whose answer is kept', () => {
-    const course = new Course();
+    const course = new Course('r-1');
     const [first, second] = [lease('a'), lease('b')];
     const answer = kept(503);
     course.add(first, UNAVAILABLE, answer);
@@ -117,7 +119,7 @@ describe('course: what failed', () => {
   });
 
   it('lets who throttled it be tried again when it begins anew, unless they failed it since', () => {
-    const course = new Course();
+    const course = new Course('r-1');
     course.add(lease('a'), throttled(100), undefined);
     course.add(lease('b'), UNAVAILABLE, undefined);
     course.restart();
@@ -129,7 +131,7 @@ describe('course: what failed', () => {
   });
 
   it('gives the leases of the 500s, and of nothing else', () => {
-    const course = new Course();
+    const course = new Course('r-1');
     const [first, second, third] = [lease('a'), lease('b'), lease('c')];
     course.add(first, SERVER_ERROR, kept(500));
     course.add(second, UNAVAILABLE, kept(503));

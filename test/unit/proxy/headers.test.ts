@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { IncomingHttpHeaders } from 'node:http';
 import * as fc from 'fast-check';
 import {
   callerHeaders,
@@ -11,20 +12,21 @@ import {
 const KEY: Credential = { header: 'api-key', value: 'backend-key' };
 const TOKEN: Credential = { header: 'authorization', value: 'Bearer backend-token' };
 const HOST = 'one.openai.azure.com';
+const ID = 'abc-1';
 
 describe('headers: upstream', () => {
   it('are the allow-list, ours, and one credential', () => {
-    const sent = Object.fromEntries(UPSTREAM_HEADERS.map((name) => [name, `value of ${name}`]));
-    assert.deepEqual(upstreamHeaders(sent, HOST, KEY, 12), {
+    const sent = Object.fromEntries(UPSTREAM_HEADERS.map((name) => [name, `value-of-${name}`]));
+    assert.deepEqual(upstreamHeaders(sent, HOST, KEY, 12, ID), {
       host: HOST,
-      'content-type': 'value of content-type',
-      accept: 'value of accept',
-      'openai-beta': 'value of openai-beta',
-      traceparent: 'value of traceparent',
-      tracestate: 'value of tracestate',
-      'x-ms-client-request-id': 'value of x-ms-client-request-id',
-      'x-ms-spillover-deployment': 'value of x-ms-spillover-deployment',
-      'idempotency-key': 'value of idempotency-key',
+      'content-type': 'value-of-content-type',
+      accept: 'value-of-accept',
+      'openai-beta': 'value-of-openai-beta',
+      traceparent: 'value-of-traceparent',
+      tracestate: 'value-of-tracestate',
+      'x-ms-client-request-id': 'value-of-x-ms-client-request-id',
+      'x-ms-spillover-deployment': 'value-of-x-ms-spillover-deployment',
+      'idempotency-key': 'value-of-idempotency-key',
       'accept-encoding': 'identity',
       'content-length': '12',
       'api-key': 'backend-key',
@@ -53,12 +55,13 @@ describe('headers: upstream', () => {
       'user-agent': 'test',
       'x-balancer-backend': 'openai1',
     };
-    assert.deepEqual(upstreamHeaders(sent, HOST, TOKEN, undefined), {
+    assert.deepEqual(upstreamHeaders(sent, HOST, TOKEN, undefined, ID), {
       host: HOST,
+      'x-ms-client-request-id': ID,
       'accept-encoding': 'identity',
       authorization: 'Bearer backend-token',
     });
-    const withKey = upstreamHeaders(sent, HOST, KEY, undefined);
+    const withKey = upstreamHeaders(sent, HOST, KEY, undefined, ID);
     assert.equal(withKey['api-key'], 'backend-key');
     assert.equal(withKey['authorization'], undefined);
   });
@@ -70,17 +73,39 @@ describe('headers: upstream', () => {
       accept: '*/*',
       tracestate: 'a=b',
     };
-    assert.deepEqual(upstreamHeaders(sent, HOST, KEY, undefined), {
+    assert.deepEqual(upstreamHeaders(sent, HOST, KEY, undefined, ID), {
       host: HOST,
       tracestate: 'a=b',
+      'x-ms-client-request-id': ID,
       'accept-encoding': 'identity',
       'api-key': 'backend-key',
     });
   });
 
+  const named: readonly (readonly [string, IncomingHttpHeaders, string])[] = [
+    ['that of Azure first', { 'x-ms-client-request-id': 'a', 'x-request-id': 'b', 'x-client-request-id': 'c' }, 'a'],
+    ['then the usual one', { 'x-request-id': 'b', 'x-client-request-id': 'c' }, 'b'],
+    ['then that of OpenAI', { 'x-client-request-id': '0b4e:77/f.=_-' }, '0b4e:77/f.=_-'],
+    ['not one that ends here', { connection: 'x-ms-client-request-id', 'x-ms-client-request-id': 'a' }, ID],
+    ['not a long one', { 'x-ms-client-request-id': 'a'.repeat(129), 'x-request-id': 'b' }, 'b'],
+    ['one of 128 characters', { 'x-ms-client-request-id': 'a'.repeat(128) }, 'a'.repeat(128)],
+    ['not one with blanks', { 'x-request-id': 'a request_id=forged' }, ID],
+    ['not one with quotes', { 'x-request-id': '"a"' }, ID],
+    ['not one that is not ASCII', { 'x-request-id': 'ü' }, ID],
+    ['not an empty one', { 'x-request-id': '' }, ID],
+    ['not two', { 'x-request-id': 'a, b' }, ID],
+  ];
+  for (const [what, sent, passedOn] of named) {
+    it(`name the request as its caller does, else as we do: ${what}`, () => {
+      const headers = upstreamHeaders(sent, HOST, KEY, 0, ID);
+      assert.equal(headers['x-ms-client-request-id'], passedOn);
+      assert.equal(headers['x-request-id'], undefined);
+    });
+  }
+
   it('say the length of the body that is sent, 0 included, and none without a body', () => {
-    assert.equal(upstreamHeaders({}, HOST, KEY, 0)['content-length'], '0');
-    assert.ok(!('content-length' in upstreamHeaders({}, HOST, KEY, undefined)));
+    assert.equal(upstreamHeaders({}, HOST, KEY, 0, ID)['content-length'], '0');
+    assert.ok(!('content-length' in upstreamHeaders({}, HOST, KEY, undefined, ID)));
   });
 
   it('are only from the list, whatever a caller sends', () => {
@@ -92,7 +117,7 @@ describe('headers: upstream', () => {
     const value = fc.oneof(fc.string(), fc.array(fc.string()), fc.constant(undefined));
     fc.assert(
       fc.property(fc.dictionary(names, value), (sent) => {
-        const headers = upstreamHeaders(sent, HOST, TOKEN, 1);
+        const headers = upstreamHeaders(sent, HOST, TOKEN, 1, ID);
         for (const [name, text] of Object.entries(headers)) {
           assert.ok(allowed.has(name), name);
           assert.equal(typeof text, 'string');

@@ -28,7 +28,7 @@ describe('a lease, or waiting for one', () => {
   function next(
     waits: { readonly holdMs?: number; readonly priorityMs?: number },
     deployment = GPT,
-    course = new Course(),
+    course = new Course('r-1'),
   ): ReturnType<typeof nextLease> {
     const patience = new Patience({ holdMs: 0, priorityMs: 0, ...waits });
     return nextLease(parts, { deployment, tokens: 0 }, course, patience, caller.signal);
@@ -80,7 +80,7 @@ describe('a lease, or waiting for one', () => {
 
   it('tells the trace how long it waited, and tries again who throttled it', async () => {
     driver.attempt('a', throttled(100));
-    const course = new Course();
+    const course = new Course('r-1');
     course.tried.add('a');
     course.throttled.add('a');
     const waiting = next({ holdMs: 2000 }, GPT, course);
@@ -93,7 +93,7 @@ describe('a lease, or waiting for one', () => {
   it('is no longer waited for than the request would be held in all, whatever it waited for', async () => {
     start([backend('ptu'), backend('paygo', { priority: 2 })]);
     const patience = new Patience({ holdMs: 300, priorityMs: 150 });
-    const course = new Course();
+    const course = new Course('r-1');
     const nextOne = (): ReturnType<typeof nextLease> =>
       nextLease(parts, { deployment: GPT, tokens: 0 }, course, patience, caller.signal);
     driver.attempt('ptu', throttled(140));
@@ -112,7 +112,7 @@ describe('a lease, or waiting for one', () => {
   it('is for nobody of a priority that could not serve it, in a line either', async () => {
     start([backend('small'), backend('large', { priority: 2 })]);
     driver.attempt('large', throttled(100));
-    const course = new Course();
+    const course = new Course('r-1');
     course.worseThan = 1;
     const waiting = next({ holdMs: 2000 }, GPT, course);
     hold.wake();
@@ -222,7 +222,7 @@ describe('a lease, or waiting for one', () => {
 
     it('is waited for so long in all, however often it throttles the request', async () => {
       const patience = new Patience({ holdMs: 0, priorityMs: 150 });
-      const course = new Course();
+      const course = new Course('r-1');
       const took: string[] = [];
       const began = driver.clock.now();
       driver.attempt('ptu', throttled(40));

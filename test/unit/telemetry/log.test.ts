@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { stripVTControlCharacters } from 'node:util';
 import * as fc from 'fast-check';
 import type { BreakerState } from '../../../app/src/balancer/circuit-breaker.ts';
 import { observeAll, type ProxyEvent } from '../../../app/src/telemetry/events.ts';
-import { bounded, createLog, gather } from '../../../app/src/telemetry/log.ts';
+import { bounded, createLog, gather, wantsColour, type LogForm } from '../../../app/src/telemetry/log.ts';
 import { useManualTimers, type ManualTimers } from '../../support/manual-timers.ts';
 import { ABANDONED, backend, UNAVAILABLE } from '../../support/pool.ts';
 import { ended } from '../../support/told-events.ts';
@@ -56,10 +57,10 @@ function changed(to: BreakerState, deployment?: string): ProxyEvent {
   return { kind: 'state-changed', change, now: 5000 };
 }
 
-function written(format: 'text' | 'json', ...events: readonly ProxyEvent[]): string {
+function written(format: LogForm['format'], ...events: readonly ProxyEvent[]): string {
   let text = '';
   const log = createLog(
-    format,
+    { format },
     (more) => {
       text += more;
     },
@@ -77,25 +78,25 @@ describe('log: text', () => {
   it('begins the line of an attempt with Proxying to and the URL', () => {
     assert.equal(
       written('text', STARTED),
-      `Proxying to ${URL_TEXT} backend=openai3 deployment=gpt-5.4-mini attempt=2 request=abc-1\n`,
+      `Proxying to ${URL_TEXT}     backend=openai3 deployment=gpt-5.4-mini attempt=2 request_id=abc-1\n`,
     );
   });
 
   it('says when an attempt is a probe', () => {
-    assert.match(written('text', { ...STARTED, probe: true }), / probe=true request=abc-1\n$/);
+    assert.match(written('text', { ...STARTED, probe: true }), / probe=true request_id=abc-1\n$/);
   });
 
   it('tells a finished request in one line with its trace', () => {
     assert.equal(
       written('text', FINISHED),
-      'POST /v1/chat/completions 200 backend=openai3 attempts=2 trace="openai1=429(1200ms) openai3=200" ' +
-        'deployment=gpt-5.4-mini operation=chat/completions client=team-a ms=1234.6 request=abc-1\n',
+      'POST /v1/chat/completions 200   ms=1234.6  trace="openai1=429(1200ms) openai3=200" client=team-a ' +
+        'backend=openai3 attempts=2 deployment=gpt-5.4-mini operation=chat/completions request_id=abc-1\n',
     );
   });
 
   it('says how a request ended that was not delivered', () => {
     const refused = { ...FINISHED, status: 429, ending: 'refused', code: 'all_backends_throttled' } as const;
-    assert.match(written('text', refused), /^POST \/v1\/chat\/completions 429 refused code=all_backends_throttled /);
+    assert.match(written('text', refused), /^POST \/v1\/chat\/completions 429 refused   code=all_backends_throttled /);
     assert.match(written('text', { ...FINISHED, status: 499, ending: 'abandoned' }), /^POST \S+ 499 abandoned /);
   });
 
@@ -109,13 +110,13 @@ describe('log: text', () => {
   it('leaves out what is not known', () => {
     const { backend: _backend, ...bare } = FINISHED;
     const line = written('text', { ...bare, client: '', deployment: '', operation: '', trace: '' });
-    assert.equal(line, 'POST /v1/chat/completions 200 attempts=2 ms=1234.6 request=abc-1\n');
+    assert.equal(line, 'POST /v1/chat/completions 200   ms=1234.6  attempts=2 request_id=abc-1\n');
   });
 
   it('tells a change of state in words, a quarantine as an error, a throttle as news', () => {
     assert.equal(
       written('text', changed({ kind: 'cooldown', until: 6200, recoversAt: 6200, times: 1, heardAfterMs: 9 }, 'gpt')),
-      'Backend openai1/gpt cooling down for 1200 ms: it answered 429 backend=openai1 deployment=gpt state=cooldown\n',
+      'Backend openai1/gpt cooling down for 1200 ms: it answered 429   backend=openai1 deployment=gpt state=cooldown\n',
     );
     assert.match(
       written('text', changed({ kind: 'quarantined', since: 5000, until: 65_000, isNew: false })),
@@ -141,11 +142,11 @@ describe('log: text', () => {
     const reduction = { limit: 12_000, usual: 30_000 };
     assert.equal(
       written('text', { kind: 'limit-changed', change: { ...change, reduction } }),
-      'WARNING Backend openai1/"gpt 5" has 12000 tokens a minute for a while, 30000 as a rule: the platform has reduced them backend=openai1 deployment="gpt 5"\n',
+      'WARNING Backend openai1/"gpt 5" has 12000 tokens a minute for a while, 30000 as a rule: the platform has reduced them   backend=openai1 deployment="gpt 5"\n',
     );
     assert.equal(
       written('text', { kind: 'limit-changed', change: { ...change, reduction: undefined } }),
-      'Backend openai1/"gpt 5" has all of its tokens a minute again backend=openai1 deployment="gpt 5"\n',
+      'Backend openai1/"gpt 5" has all of its tokens a minute again    backend=openai1 deployment="gpt 5"\n',
     );
   });
 
@@ -161,11 +162,11 @@ describe('log: text', () => {
     assert.equal(
       written('text', { ...event, change: { ...event.change, reason: 'CERT_HAS_EXPIRED' } }),
       'WARNING Backend openai1 failing: not asked for 1000 ms while others answer. Its certificate has expired: renew it' +
-        ' backend=openai1 state=open reason=CERT_HAS_EXPIRED\n',
+        '       backend=openai1 state=open reason=CERT_HAS_EXPIRED\n',
     );
     assert.equal(
       written('text', { ...event, change: { ...event.change, reason: '503' } }),
-      'WARNING Backend openai1 failing: not asked for 1000 ms while others answer backend=openai1 state=open reason=503\n',
+      'WARNING Backend openai1 failing: not asked for 1000 ms while others answer      backend=openai1 state=open reason=503\n',
     );
     assert.match(
       written('text', { ...FINISHED, reasons: 'openai1=ENOTFOUND openai2=EPROTO' }),
@@ -191,6 +192,95 @@ describe('log: text', () => {
   });
 });
 
+describe('log: text', () => {
+  it('stands in columns: the fields of like lines begin below each other', () => {
+    const other = { ...STARTED, url: URL_TEXT.replace('openai3', 'openai12') };
+    const requests = [FINISHED, { ...FINISHED, durationMs: 5, status: 404 }, { ...FINISHED, durationMs: 12_345.6 }];
+    for (const lines of [
+      [STARTED, other].map((event) => written('text', event).indexOf('backend=')),
+      requests.map((event) => written('text', event).indexOf('ms=')),
+      requests.map((event) => written('text', event).indexOf('trace=')),
+    ]) {
+      assert.equal(new Set(lines).size, 1, lines.join());
+      assert.ok((lines[0] ?? 0) > 0);
+    }
+  });
+
+  it('tells of waiting, of the first content and of tokens, and ends with the ids', () => {
+    const usage = {
+      promptTokens: 12,
+      completionTokens: 34,
+      cachedTokens: 0,
+      reasoningTokens: 5,
+      isEstimated: true,
+    } as const;
+    const event = { ...FINISHED, heldMs: 250.04, firstContentMs: 700.06, usage, clientRequestId: 'mine' };
+    assert.match(
+      written('text', event),
+      / held_ms=250 first_content_ms=700\.1 prompt_tokens=12 completion_tokens=34 cached_tokens=0 reasoning_tokens=5 tokens_estimated=true client_request_id=mine request_id=abc-1\n$/,
+    );
+  });
+});
+
+describe('log: colours', () => {
+  function coloured(event: ProxyEvent): string {
+    let text = '';
+    createLog(
+      { format: 'text', inColour: true },
+      (more) => (text += more),
+      () => AT,
+    )(event);
+    return text;
+  }
+
+  const open: BreakerState = { kind: 'open', until: 6000, since: 5000, times: 1 };
+  const quarantined: BreakerState = { kind: 'quarantined', since: 5000, until: 65_000, isNew: false };
+  for (const [what, event, code] of [
+    ['an attempt', STARTED, 36],
+    ['an answer', FINISHED, 32],
+    ["a caller's mistake", { ...FINISHED, status: 404 }, 33],
+    ['who left', { ...FINISHED, status: 499, ending: 'abandoned' }, 33],
+    ['a broken answer', { ...FINISHED, ending: 'broken' }, 33],
+    ['a throttle', changed({ kind: 'cooldown', until: 6200, recoversAt: 6200, times: 1, heardAfterMs: 9 }, 'gpt'), 33],
+    ['a backend that is back', changed({ kind: 'closed', softFailures: 0 }), 32],
+    ['a backend that fails', changed(open), 33],
+    ['a refused credential', changed(quarantined), 31],
+  ] as const) {
+    it(`show ${what} at a glance, and change nothing but colours`, () => {
+      const text = coloured(event);
+      assert.ok(text.startsWith(`\u001b[${code}m`), JSON.stringify(text));
+      const bare = stripVTControlCharacters(text);
+      assert.equal(bare, written('text', event));
+      assert.equal(text.split('\n').length, 2);
+    });
+  }
+
+  it('let a notice be as it is, so that programs find what it says', () => {
+    const notice: ProxyEvent = { kind: 'notice', level: 'info', text: 'Listening on http://127.0.0.1:8080' };
+    assert.equal(coloured(notice), 'Listening on http://127.0.0.1:8080\n');
+  });
+
+  it('cannot be sent by strangers', () => {
+    const text = coloured({ ...FINISHED, path: '/\u001b[31mred' });
+    assert.equal(text.split('\u001b[31m').length, 1);
+  });
+
+  for (const [env, isTerminal, expected] of [
+    [{}, true, true],
+    [{}, false, false],
+    [{ TERM: 'dumb' }, true, false],
+    [{ NO_COLOR: '1' }, true, false],
+    [{ NO_COLOR: '' }, true, true],
+    [{ FORCE_COLOR: '1' }, false, true],
+    [{ FORCE_COLOR: '0' }, true, false],
+    [{ FORCE_COLOR: '1', NO_COLOR: '1' }, true, false],
+  ] as const) {
+    it(`are ${expected ? '' : 'not '}for ${isTerminal ? 'a terminal' : 'a pipe'} with ${JSON.stringify(env)}`, () => {
+      assert.equal(wantsColour(isTerminal, env), expected);
+    });
+  }
+});
+
 describe('log: JSON', () => {
   it('has the same fields, the level, the kind and the time', () => {
     assert.deepEqual(jsonOf(STARTED), {
@@ -198,16 +288,22 @@ describe('log: JSON', () => {
       level: 'info',
       kind: 'attempt-started',
       text: `Proxying to ${URL_TEXT}`,
+      url: URL_TEXT,
       backend: 'openai3',
       deployment: 'gpt-5.4-mini',
       attempt: 2,
-      request: 'abc-1',
+      request_id: 'abc-1',
     });
     assert.deepEqual(jsonOf({ ...FINISHED, status: 503, code: 'x' }), {
       time: '2026-11-22T10:00:00.000Z',
       level: 'warning',
       kind: 'request-finished',
       text: 'POST /v1/chat/completions 503',
+      method: 'POST',
+      path: '/v1/chat/completions',
+      status: 503,
+      ending: 'delivered',
+      stream: false,
       code: 'x',
       backend: 'openai3',
       attempts: 2,
@@ -216,7 +312,7 @@ describe('log: JSON', () => {
       operation: 'chat/completions',
       client: 'team-a',
       ms: 1234.6,
-      request: 'abc-1',
+      request_id: 'abc-1',
     });
     assert.equal(jsonOf(changed({ kind: 'closed', softFailures: 0 }))['state'], 'closed');
     assert.equal(jsonOf({ kind: 'notice', level: 'error', text: 'No.' })['level'], 'error');
@@ -260,7 +356,7 @@ describe('log: whatever strangers chose', () => {
           const line = written('json', event);
           assert.match(line, /^[^\n\r]+\n$/);
           const parsed: { deployment?: string; text: string } = JSON.parse(line);
-          if (event.kind === 'attempt-started') assert.equal(parsed.deployment, text);
+          if (event.kind === 'attempt-started') assert.equal(parsed.deployment ?? '', text);
           if (event.kind === 'notice') assert.equal(parsed.text, `n${text}`);
         }
       }),
