@@ -5,6 +5,7 @@ import { ConfigError, readConfig, type Config } from './config.ts';
 import { damp } from './telemetry/damper.ts';
 import type { Observe } from './telemetry/events.ts';
 import { bounded, createLog, gather, wantsColour } from './telemetry/log.ts';
+import { standardOutput } from './telemetry/output.ts';
 import { steady } from './telemetry/throttles.ts';
 import { warningsOf, whoMayCall } from './start-words.ts';
 
@@ -14,17 +15,21 @@ const DRAIN_GRACE_MS = 5000;
 /** Characters: some minutes of a busy log. */
 const MOST_UNREAD_LOG = 8 * 2 ** 20;
 
+/** So long the last lines may take. */
+const LAST_LINES_MS = 1000;
+
 /** A closed or broken pipe must not end the balancer; there is nobody left to tell. */
-process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
 
 const config = readSettings();
-const lines = gather(bounded(process.stdout, MOST_UNREAD_LOG, tellOfLeftOut), 20);
-const inColour = wantsColour(process.stdout.isTTY, process.env);
+const output = standardOutput();
+const lines = gather(bounded(output, MOST_UNREAD_LOG, tellOfLeftOut), 20);
+const inColour = wantsColour(output.isTerminal, process.env);
 const log = createLog({ format: config.logFormat, inColour }, lines.write, () => new Date());
 const throttles = steady(log);
 const door = damp(throttles.observe, () => performance.now());
 process.on('exit', () => {
+  output.finish();
   door.flush();
   throttles.flush();
   lines.flush();
@@ -66,9 +71,11 @@ async function run(settings: Config, tell: Observe): Promise<void> {
     // Ctrl-C is a person waiting; SIGTERM is a platform that still sends requests for a while.
     const graceMs = signal === 'SIGTERM' ? DRAIN_GRACE_MS : 0;
     notice(tell, 'info', `Draining after ${signal}: ${balancer.admission.inFlight} requests in flight`);
-    void balancer.drain.begin(balancer, { graceMs, totalMs: drainMs }).then(() => {
+    void balancer.drain.begin(balancer, { graceMs, totalMs: drainMs }).then(async () => {
       notice(tell, 'info', 'Drained');
       balancer.close();
+      lines.flush();
+      await output.settled(LAST_LINES_MS);
       process.exit(0);
     });
   };

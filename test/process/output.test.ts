@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { CLIENT_KEY } from '../support/balancer.ts';
 import { startTestFleet, type TestFleet } from '../support/fleet.ts';
 import { chat, send } from '../support/http.ts';
-import { endProcesses, startProcess } from '../support/process.ts';
+import { endProcesses, runInto, startProcess } from '../support/process.ts';
+import { until } from '../support/until.ts';
 
 describe('the output of the process', function () {
   this.timeout(20_000);
@@ -78,6 +83,44 @@ describe('the output of the process', function () {
     started.signal('SIGINT');
     assert.deepEqual(await started.exited, { code: 0, signal: null });
     assert.equal(started.errors, '');
+  });
+
+  it('may be left unread: requests are served as ever, and what did not fit is told when somebody reads', async () => {
+    const started = await startProcess(fleet.env);
+    started.stdout.pause();
+    // What the system keeps between two processes is full after some hundred kilobytes.
+    const path = `/openai/deployments/${'d'.repeat(250)}/chat/completions?api-version=1`;
+    for (let n = 0; n < 400; n += 1) {
+      assert.equal((await send(started.url + path, { body: chat() })).status, 404);
+    }
+    assert.equal((await send(`${started.url}/v1/chat/completions`, { body: chat() })).status, 200);
+    const unread = started.lines.length;
+    started.stdout.resume();
+    await started.line(/^POST \/v1\/chat\/completions 200 /);
+    assert.ok(started.lines.length - unread > 400, `${unread} lines were read before`);
+  });
+
+  it('may be a file, which has every line in order when the process has ended', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'balancer-'));
+    const path = join(folder, 'log');
+    const file = await open(path, 'w');
+    try {
+      const started = runInto(file.fd, { PORT: '0', ...fleet.env });
+      await until(() => /Listening on \S+ /.test(readFileSync(path, 'utf8')));
+      const [, url] = /Listening on (\S+)/.exec(readFileSync(path, 'utf8')) ?? [];
+      for (let n = 0; n < 20; n += 1) {
+        assert.equal((await send(`${url}/v1/chat/completions`, { body: chat() })).status, 200);
+      }
+      started.signal('SIGINT');
+      assert.deepEqual(await started.exited, { code: 0, signal: null });
+      const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
+      assert.equal(lines.filter((line) => line.startsWith('POST ')).length, 20);
+      assert.equal(lines.at(-1), 'Drained');
+      assert.ok(!lines.join('').includes('\u001b'), 'no colours in a file');
+    } finally {
+      await file.close();
+      await rm(folder, { recursive: true });
+    }
   });
 
   it('tells how a backend stands in the end, though it is told once a second', async () => {

@@ -1,5 +1,5 @@
 /** The real process, `node app/src/main.ts`, as a child with an environment of its own. */
-import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -31,7 +31,7 @@ type Environment = Readonly<Record<string, string>>;
 const MAIN = fileURLToPath(new URL('../../app/src/main.ts', import.meta.url));
 
 /** Those that have not ended. */
-const running = new Set<ChildProcessByStdio<null, Readable, Readable>>();
+const running = new Set<ChildProcess>();
 
 /** Starts it and waits until it listens, on a free port. */
 export async function startProcess(env: Environment): Promise<RunningProcess> {
@@ -43,6 +43,20 @@ export async function startProcess(env: Environment): Promise<RunningProcess> {
 /** Starts it; it may end by itself. Nothing of this process's environment is handed down but what Node needs. */
 export function runProcess(env: Environment): RunningProcess {
   return spawned(MAIN, env);
+}
+
+/** Its standard output is a file that is open. */
+export function runInto(file: number, env: Environment): Pick<RunningProcess, 'exited' | 'signal'> {
+  const { PATH = '' } = process.env;
+  const child = spawn(process.execPath, [MAIN], { env: { PATH, ...env }, stdio: ['ignore', file, 'inherit'] });
+  running.add(child);
+  const exited = new Promise<Exit>((resolve) => {
+    child.on('close', (code, signal) => {
+      running.delete(child);
+      resolve({ code, signal });
+    });
+  });
+  return { exited, signal: (name) => void child.kill(name) };
 }
 
 /** Another script of the project's, by its path in it. */
