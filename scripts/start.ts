@@ -56,7 +56,9 @@ function isSet(name: string): boolean {
 }
 
 async function run(settings: Readonly<Record<string, string | undefined>>, fleet: Fleet | undefined): Promise<void> {
-  const balancer = startBalancerProcess(settings, (line) => {
+  // Its own output is a pipe to here, so it cannot know.
+  const colours = process.stdout.isTTY && process.stdout.hasColors() ? { FORCE_COLOR: '1' } : {};
+  const balancer = startBalancerProcess({ ...colours, ...settings }, (line) => {
     process.stdout.write(`${line}\n`);
   });
   // A terminal sends Ctrl-C to both; a supervisor only to this one.
