@@ -67,20 +67,25 @@ async function run(settings: Config, tell: Observe): Promise<void> {
 
   const leave = (signal: NodeJS.Signals): void => {
     // A platform may send SIGTERM twice; a person who presses Ctrl-C again means it.
-    if (balancer.drain.isDraining()) return signal === 'SIGINT' ? process.exit(130) : undefined;
+    if (balancer.drain.isDraining()) return signal === 'SIGINT' ? void end(130) : undefined;
     // Ctrl-C is a person waiting; SIGTERM is a platform that still sends requests for a while.
     const graceMs = signal === 'SIGTERM' ? DRAIN_GRACE_MS : 0;
     notice(tell, 'info', `Draining after ${signal}: ${balancer.admission.inFlight} requests in flight`);
-    void balancer.drain.begin(balancer, { graceMs, totalMs: drainMs }).then(async () => {
+    void balancer.drain.begin(balancer, { graceMs, totalMs: drainMs }).then(() => {
       notice(tell, 'info', 'Drained');
       balancer.close();
-      lines.flush();
-      await output.settled(LAST_LINES_MS);
-      process.exit(0);
+      return end(0);
     });
   };
   process.on('SIGTERM', leave);
   process.on('SIGINT', leave);
+}
+
+/** Node waits at its end for a write that is under way: to a terminal that somebody has paused, for ever. */
+async function end(code: number): Promise<never> {
+  lines.flush();
+  if (!(await output.settled(LAST_LINES_MS))) process.kill(process.pid, 'SIGKILL');
+  return process.exit(code);
 }
 
 /** Host and port as they stand in a URL. */

@@ -100,6 +100,15 @@ describe('the output of the process', function () {
     assert.ok(started.lines.length - unread > 400, `${unread} lines were read before`);
   });
 
+  it('may be left unread to the end: the process ends all the same', async () => {
+    const started = await startProcess(fleet.env);
+    started.stdout.pause();
+    const path = `/openai/deployments/${'d'.repeat(250)}/chat/completions?api-version=1`;
+    for (let n = 0; n < 400; n += 1) await send(started.url + path, { body: chat() });
+    started.signal('SIGINT');
+    assert.deepEqual(await started.ended, { code: 0, signal: null });
+  });
+
   it('may be a file, which has every line in order when the process has ended', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'balancer-'));
     const path = join(folder, 'log');

@@ -21,6 +21,8 @@ export interface RunningProcess {
   readonly stdout: Readable;
   /** Resolves when the process ended and its output is complete. */
   readonly exited: Promise<Exit>;
+  /** Resolves when the process ended, though nobody may have read its output. */
+  readonly ended: Promise<Exit>;
   /** The first line of standard output that matches, now or later; rejects when the process ends before. */
   line(pattern: RegExp): Promise<string>;
   signal(name: NodeJS.Signals): void;
@@ -97,6 +99,10 @@ function spawned(script: string, env: Environment): RunningProcess {
     });
   });
 
+  const ended = new Promise<Exit>((resolve) => {
+    child.on('exit', (code, signal) => resolve({ code, signal }));
+  });
+
   function url(): string {
     for (const line of lines) {
       const found = /Listening on (http:\/\/[^\s"]+)/.exec(line)?.[1];
@@ -119,6 +125,7 @@ function spawned(script: string, env: Environment): RunningProcess {
     },
     stdout: child.stdout,
     exited,
+    ended,
     line(pattern) {
       return new Promise((resolve, reject) => {
         const look = (): void => {

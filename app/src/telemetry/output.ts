@@ -9,8 +9,8 @@ import type { Sink } from './log.ts';
 
 export interface Output extends Sink {
   readonly isTerminal: boolean;
-  /** Resolves when all has been written, or after so many ms. */
-  settled(withinMs: number): Promise<void>;
+  /** True when all has been written; false after so many ms, when it does not get on. */
+  settled(withinMs: number): Promise<boolean>;
   /** The process ends: what comes now is written at once, unless it would wait behind what does not get on. */
   finish(): void;
 }
@@ -45,7 +45,7 @@ function pipe(): Output {
     get writableLength() {
       return stdout.writableLength;
     },
-    settled: () => Promise.resolve(),
+    settled: () => Promise.resolve(true),
     finish: () => undefined,
   };
 }
@@ -100,12 +100,12 @@ export function background(isTerminal: boolean, writeBytes: WriteBytes, writeNow
       return waiting.length + underWay;
     },
     settled(withinMs) {
-      if (underWay === 0) return Promise.resolve();
+      if (underWay === 0) return Promise.resolve(true);
       return new Promise((resolve) => {
-        const timer = setTimeout(resolve, withinMs);
+        const timer = setTimeout(() => resolve(false), withinMs);
         onIdle = () => {
           clearTimeout(timer);
-          resolve();
+          resolve(true);
         };
       });
     },

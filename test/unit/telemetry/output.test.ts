@@ -83,23 +83,24 @@ describe('output in the background', () => {
   });
 
   it('is settled when all is written, or when that takes too long', async () => {
-    await output.settled(1000);
+    assert.equal(await output.settled(1000), true);
     output.write('a');
     output.write('b');
     let isSettled = false;
-    const settled = output.settled(1000).then(() => {
+    const settled = output.settled(1000).then((isWritten) => {
       isSettled = true;
+      return isWritten;
     });
     end();
     await Promise.resolve();
     assert.equal(isSettled, false);
     end();
-    await settled;
+    assert.equal(await settled, true);
     assert.equal(timers.pending, 0);
     output.write('never');
     const late = output.settled(1000);
     timers.advance(1000);
-    await late;
+    assert.equal(await late, false);
   });
 
   it('writes at once when the process ends, but not behind what does not get on', () => {
