@@ -32,8 +32,11 @@ export const NOT_COMPARED: ReadonlySet<string> = new Set([
   'content-length',
   // Of a site that is not the balancer's.
   'strict-transport-security',
+  // The resource gives back the one that it was sent, and the balancer sends its own where the caller has none.
+  'x-ms-client-request-id',
   'x-balancer-attempts',
   'x-balancer-backend',
+  'x-balancer-request-id',
   'x-balancer-trace',
 ]);
 

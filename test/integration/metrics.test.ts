@@ -111,6 +111,9 @@ describe('/metrics', () => {
         ),
         ...timed('gen_ai_client_operation_time_to_first_chunk_seconds', chatAt(gpt, 'openai3'), 1),
         ...tokens(`backend=openai3 ${gpt}`),
+        ...['cached', 'reasoning'].map(
+          (part) => `balancer_${part}_tokens_total client=tester backend=openai3 ${gpt} some`,
+        ),
         ...tokens(`backend=openai1 ${embed}`),
         ...usage(chatAt(gpt, 'openai3')),
         ...usage(embeddingsAt),

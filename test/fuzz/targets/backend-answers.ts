@@ -131,16 +131,22 @@ export const headerLists: Target = {
       'backend.example',
       { header: 'api-key', value: 'own' },
       chance.oneIn(2) ? 5 : undefined,
+      'own-id',
     );
     for (const [name, value] of Object.entries(upstream)) {
       assert.ok(ALLOWED_UPSTREAM.has(name), name);
-      if (ALLOWED.includes(name)) assert.equal(value, sent[name]);
+      if (name === 'x-ms-client-request-id')
+        assert.ok(value === 'own-id' || CALLERS_IDS.some((id) => sent[id] === value));
+      else if (ALLOWED.includes(name)) assert.equal(value, sent[name]);
     }
     assert.equal(upstream['api-key'], 'own');
     assert.equal(upstream['host'], 'backend.example');
     return `${Math.min(4, expected.length)} of ${Math.min(6, raw.length / 2)} ${named.size > 0}`;
   },
 };
+
+/** Where a caller may name the request; ours is sent where none of them is fit. */
+const CALLERS_IDS = ['x-ms-client-request-id', 'x-request-id', 'x-client-request-id'];
 
 const OTHERS: ReadonlySet<string> = new Set([
   'proxy-connection',

@@ -166,6 +166,7 @@ describe('ledger', () => {
       requestId: 'r-1',
       backend: 'openai1',
       deployment: 'gpt',
+      operation: 'chat/completions',
       outcome: { kind: 'served', status: 200, usage: USAGE },
       durationMs: 1,
     });
