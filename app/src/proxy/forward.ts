@@ -11,6 +11,7 @@ import type { Readable } from 'node:stream';
 import { createProxyMiddleware, type Plugin } from 'http-proxy-middleware';
 import type { FailureCause, Outcome } from '../balancer/outcome.ts';
 import { createAgents } from './agents.ts';
+import { Deadline } from './deadline.ts';
 
 /** Where to: the parts of a backend's origin, taken apart once. */
 export interface Target {
@@ -195,8 +196,8 @@ class Flight {
   private readonly options: ForwardOptions;
   private readonly settling: Settling;
   private proxyReq: ClientRequest | undefined;
-  private timer: NodeJS.Timeout | undefined;
-  private readonly contentTimer: NodeJS.Timeout | undefined;
+  private timer: Deadline | undefined;
+  private readonly contentTimer: Deadline | undefined;
   private isConnected = false;
   private isSettled = false;
 
@@ -208,7 +209,7 @@ class Flight {
     settling.signal.addEventListener('abort', this.onAbort);
     const { firstContentMs } = attempt;
     if (firstContentMs !== undefined) {
-      this.contentTimer = setTimeout(this.onNoContent, firstContentMs);
+      this.contentTimer = new Deadline(firstContentMs, this.onNoContent);
     }
   }
 
@@ -275,8 +276,8 @@ class Flight {
   }
 
   private deadline(ms: number, cause: FailureCause, code?: string): void {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.fail(cause, code), ms);
+    this.timer?.cancel();
+    this.timer = new Deadline(ms, () => this.fail(cause, code));
   }
 
   private fail(cause: FailureCause, code?: string): void {
@@ -293,8 +294,8 @@ class Flight {
 
   private release(): void {
     this.isSettled = true;
-    clearTimeout(this.timer);
-    clearTimeout(this.contentTimer);
+    this.timer?.cancel();
+    this.contentTimer?.cancel();
     this.settling.signal.removeEventListener('abort', this.onAbort);
     // What httpxy listens with holds this attempt and its body for as long as the answer streams.
     this.proxyReq?.removeAllListeners('socket').removeAllListeners('response').removeAllListeners('error');

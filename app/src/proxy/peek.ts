@@ -6,6 +6,7 @@
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import { classify, needsBody, type Outcome } from '../balancer/outcome.ts';
 import { parseRetryAfterMs } from '../balancer/retry-after.ts';
+import { Deadline } from './deadline.ts';
 import type { Answer, AnswerBody, Failed } from './forward.ts';
 import { isEventStream } from './sse.ts';
 import { outcomeOf, StreamStart, type StreamVerdict } from './stream-start.ts';
@@ -174,15 +175,15 @@ function readAhead(
     const total = timerFor(plan.totalMs);
     const idle = timerFor(plan.idleMs);
 
-    function timerFor(ms: number): NodeJS.Timeout | undefined {
-      return body.complete || ms === Number.POSITIVE_INFINITY ? undefined : setTimeout(() => finish('silent'), ms);
+    function timerFor(ms: number): Deadline | undefined {
+      return body.complete || ms === Number.POSITIVE_INFINITY ? undefined : new Deadline(ms, () => finish('silent'));
     }
 
     function onData(chunk: Buffer): void {
       held.push(chunk);
       size += chunk.length;
       if (plan.isEnough?.(chunk) === true || size > plan.holdBytes) return finish('held');
-      idle?.refresh();
+      idle?.renew();
     }
 
     function onEnd(): void {
@@ -198,8 +199,8 @@ function readAhead(
     }
 
     function finish(ended: Ended): void {
-      clearTimeout(total);
-      clearTimeout(idle);
+      total?.cancel();
+      idle?.cancel();
       signal.removeEventListener('abort', onAbort);
       body.off('data', onData).off('end', onEnd).off('close', onClose);
       if (ended === 'held' || ended === 'silent') body.pause();

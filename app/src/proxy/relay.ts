@@ -160,6 +160,7 @@ class RelayedStream {
   /** The caller has the last event; only the end of the body is missing. */
   private isDone = false;
   private isPaused = false;
+  private isFinished = false;
   private movedAt: number;
   private wroteAt: number;
   private readonly timer: NodeJS.Timeout;
@@ -270,11 +271,20 @@ class RelayedStream {
     const { isEvents, limits, now, res } = this.parts;
     const at = now();
     // The timer may fire a little early by this clock.
-    if (at - this.movedAt >= limits.idleMs - 5) return this.onIdle();
+    if (this.isIdle(at)) return void setImmediate(this.onLate);
     if (isEvents && !this.isPaused && this.isAtBoundary && at - this.wroteAt >= limits.keepAliveMs - 5) {
       this.wroteAt = at;
       res.write(KEEP_ALIVE);
     }
+  };
+
+  private isIdle(at: number): boolean {
+    return at - this.movedAt >= this.parts.limits.idleMs - 5;
+  }
+
+  /** After what has come while this process stood still was read: see deadline.ts. */
+  private readonly onLate = (): void => {
+    if (!this.isFinished && this.isIdle(this.parts.now())) this.onIdle();
   };
 
   private onIdle(): void {
@@ -302,6 +312,7 @@ class RelayedStream {
 
   private finish(outcome: Outcome): void {
     const { body, res, signal, resolve } = this.parts;
+    this.isFinished = true;
     clearInterval(this.timer);
     body.off('data', this.onData).off('end', this.onEnd).off('close', this.onClose);
     res.off('drain', this.onDrain);

@@ -3,6 +3,7 @@
  * Bounded three ways: by its own size, by all bodies held together, and by how long a sender may pause.
  */
 import type { IncomingMessage } from 'node:http';
+import { Deadline } from './deadline.ts';
 
 export type BodyRead =
   | { readonly kind: 'body'; readonly body: HeldBody }
@@ -92,14 +93,14 @@ export function readBody(
     let joined = 0;
     let size = 0;
     let isFinished = false;
-    let timer: NodeJS.Timeout | undefined;
+    let timer: Deadline | undefined;
     // Most bodies come in one piece with the headers, and are all there when the parser is done with it.
     process.nextTick(() => {
-      if (!req.complete && !isFinished) timer = setTimeout(() => finish({ kind: 'too-slow' }), limits.idleMs);
+      if (!req.complete && !isFinished) timer = new Deadline(limits.idleMs, () => finish({ kind: 'too-slow' }));
     });
 
     function onData(chunk: Buffer): void {
-      timer?.refresh();
+      timer?.renew();
       if (size + chunk.length > limits.mostBytes) return finish({ kind: 'too-large' });
       if (!budget.take(chunk.length)) return finish({ kind: 'no-room' });
       size += chunk.length;
@@ -121,7 +122,7 @@ export function readBody(
 
     function finish(read: BodyRead): void {
       isFinished = true;
-      clearTimeout(timer);
+      timer?.cancel();
       req.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone);
       if (read.kind !== 'body') {
         budget.give(size);

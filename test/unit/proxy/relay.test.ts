@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { stat } from 'node:fs';
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import * as fc from 'fast-check';
@@ -109,5 +110,21 @@ describe('relay: the usage chunk that only we asked for', () => {
     const { text, tokens } = await given(cut(long + STREAM, pieces), true);
     assert.ok(text === long + STREAM.replace(CHUNK, ''));
     assert.equal(tokens, 11);
+describe('relay: a process that stood still', () => {
+  it('reads what came meanwhile before it takes it for silence', async () => {
+    const body = new IncomingMessage(new Socket());
+    const res = new ServerResponse(new IncomingMessage(new Socket()));
+    const header = (name: string): string | undefined => (name === 'content-type' ? 'text/event-stream' : undefined);
+    const relayed = { status: 200, rawHeaders: [], header, held: [], body };
+    const limits = { idleMs: 20, keepAliveMs: 60_000 };
+    const ended = relay(relayed, [], res, limits, new AbortController().signal, () => performance.now());
+    // Done by another thread while this one stands still; heard of when the event loop looks for what came.
+    stat('.', () => {
+      body.emit('data', Buffer.from('data: x\n\n'));
+      body.emit('end');
+    });
+    const until = performance.now() + 60;
+    while (performance.now() < until);
+    assert.deepEqual(await ended, { kind: 'served', status: 200 });
   });
 });
