@@ -5,10 +5,11 @@ import type { TokenCredential } from '@azure/identity';
 import { compose, type Balancer } from '../../app/src/compose.ts';
 import { readConfig } from '../../app/src/config.ts';
 import type { HandlerLimits } from '../../app/src/proxy/handler-deps.ts';
+import type { CreateForwarder } from '../../app/src/proxy/forward.ts';
 import type { ServerLimits } from '../../app/src/server.ts';
 import { observeAll, type ProxyEvent } from '../../app/src/telemetry/events.ts';
 import { createLog } from '../../app/src/telemetry/log.ts';
-import { startFleet } from '../../simulator/fleet.ts';
+import { startFleet, type Fleet } from '../../simulator/fleet.ts';
 import type { ResourceOptions, SimulatedResource } from '../../simulator/server.ts';
 
 export interface RunningBalancer {
@@ -31,6 +32,8 @@ export interface RunningBalancer {
 export interface BalancerSetup {
   /** How many simulated resources; 3 by default. Their names are openai1, openai2, …, their keys key-1, key-2, … */
   readonly backends?: number;
+  /** Resources that run already, in place of those; closed with the balancer. */
+  readonly fleet?: Fleet;
   /** Changes to a resource's options, by index. */
   readonly resource?: (index: number) => Partial<ResourceOptions>;
   /** More settings; undefined removes one. Nobody is held unless MAX_HOLD_SECONDS says so. */
@@ -42,6 +45,7 @@ export interface BalancerSetup {
   readonly credential?: () => Promise<TokenCredential>;
   readonly handlerLimits?: Partial<HandlerLimits>;
   readonly serverLimits?: ServerLimits;
+  readonly createForwarder?: CreateForwarder;
 }
 
 /** The key that tests call with, in CLIENT_API_KEYS as `tester`. */
@@ -55,14 +59,16 @@ const DEPLOYMENTS = {
 
 export async function startBalancer(setup: BalancerSetup = {}): Promise<RunningBalancer> {
   const count = setup.backends ?? 3;
-  const fleet = await startFleet(
-    Array.from({ length: count }, (_, index) => ({
-      name: `openai${index + 1}`,
-      apiKey: `key-${index + 1}`,
-      deployments: DEPLOYMENTS,
-      ...setup.resource?.(index),
-    })),
-  );
+  const fleet =
+    setup.fleet ??
+    (await startFleet(
+      Array.from({ length: count }, (_, index) => ({
+        name: `openai${index + 1}`,
+        apiKey: `key-${index + 1}`,
+        deployments: DEPLOYMENTS,
+        ...setup.resource?.(index),
+      })),
+    ));
   const { resources } = fleet;
   const config = readConfig({
     ...settingsFor(resources),
@@ -84,7 +90,7 @@ export async function startBalancer(setup: BalancerSetup = {}): Promise<RunningB
       for (const tell of waiting) tell(told);
     },
   ]);
-  const { clock, wallClockMs, random = () => 0, credential, handlerLimits, serverLimits } = setup;
+  const { clock, wallClockMs, random = () => 0, credential, handlerLimits, serverLimits, createForwarder } = setup;
   const balancer = compose(config, {
     observe,
     random,
@@ -93,6 +99,7 @@ export async function startBalancer(setup: BalancerSetup = {}): Promise<RunningB
     ...(credential === undefined ? {} : { credential }),
     ...(handlerLimits === undefined ? {} : { handlerLimits }),
     ...(serverLimits === undefined ? {} : { serverLimits }),
+    ...(createForwarder === undefined ? {} : { createForwarder }),
   });
   balancer.server.listen(0, '127.0.0.1');
   await once(balancer.server, 'listening');

@@ -35,9 +35,12 @@ const MAIN = fileURLToPath(new URL('../../app/src/main.ts', import.meta.url));
 /** Those that have not ended. */
 const running = new Set<ChildProcess>();
 
-/** Starts it and waits until it listens, on a free port. */
-export async function startProcess(env: Environment): Promise<RunningProcess> {
-  const started = runProcess({ PORT: '0', ...env });
+/**
+ * Starts it and waits until it listens, on a free port.
+ * @param openFiles how many it may have open, sockets among them
+ */
+export async function startProcess(env: Environment, openFiles?: number): Promise<RunningProcess> {
+  const started = spawned(MAIN, { PORT: '0', ...env }, openFiles);
   await started.line(/Listening on /);
   return started;
 }
@@ -66,9 +69,12 @@ export function runScript(path: string, env: Environment): RunningProcess {
   return spawned(fileURLToPath(new URL(`../../${path}`, import.meta.url)), env);
 }
 
-function spawned(script: string, env: Environment): RunningProcess {
+function spawned(script: string, env: Environment, openFiles?: number): RunningProcess {
   const { PATH = '', NODE_V8_COVERAGE } = process.env;
-  const child = spawn(process.execPath, [script], {
+  const command = [process.execPath, script] as const;
+  const [program, ...args] =
+    openFiles === undefined ? command : (['sh', '-c', `ulimit -n ${openFiles}; exec "$@"`, 'sh', ...command] as const);
+  const child = spawn(program, args, {
     env: { PATH, ...(NODE_V8_COVERAGE === undefined ? {} : { NODE_V8_COVERAGE }), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
