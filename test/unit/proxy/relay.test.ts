@@ -110,6 +110,9 @@ describe('relay: the usage chunk that only we asked for', () => {
     const { text, tokens } = await given(cut(long + STREAM, pieces), true);
     assert.ok(text === long + STREAM.replace(CHUNK, ''));
     assert.equal(tokens, 11);
+  });
+});
+
 describe('relay: a process that stood still', () => {
   it('reads what came meanwhile before it takes it for silence', async () => {
     const body = new IncomingMessage(new Socket());
