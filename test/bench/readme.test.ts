@@ -1,26 +1,20 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
 import { arenaTables } from '../../bench/arena/summary.ts';
-import { sourceOf, withTables, type DocumentTables } from '../../bench/document-tables.ts';
+import { sourceOf, withTables } from '../../bench/document-tables.ts';
 import { liveQuotaTables } from '../../bench/live-quota/report.ts';
 import { provisionedTables } from '../../bench/provisioned/report.ts';
 import { benchTables } from '../../bench/readme-tables.ts';
-import { textOf } from '../support/sources.ts';
+import { faultTables } from '../faults/documents.ts';
+import { fuzzTables } from '../fuzz/results.ts';
+import { newestResults, textOf } from '../support/sources.ts';
 
-const RESULTS = readdirSync(new URL('../../bench/results/', import.meta.url)).toSorted();
-
-function newestOf({ ending }: DocumentTables): string {
-  const newest = RESULTS.findLast((name) => name.slice('2026-11-22'.length) === ending);
-  return `bench/results/${newest ?? 'none'}`;
-}
-
-for (const tables of [benchTables, arenaTables, provisionedTables, liveQuotaTables]) {
+for (const tables of [benchTables, arenaTables, provisionedTables, liveQuotaTables, faultTables, fuzzTables]) {
   describe(`the figures in a document: ${tables.name}`, () => {
     for (const document of Object.keys(tables.documents)) {
       it(`are those of the newest results file, as the run writes them: ${document}`, () => {
         const text = textOf(document);
         const source = sourceOf(tables, text);
-        assert.equal(source, newestOf(tables));
+        assert.equal(source, newestResults(tables.ending));
         assert.equal(withTables(tables, document, text, source), text, `run ${tables.command} ${source}`);
       });
 
@@ -34,7 +28,10 @@ for (const tables of [benchTables, arenaTables, provisionedTables, liveQuotaTabl
       });
 
       it(`have no place in ${document} without the comment lines`, () => {
-        assert.throws(() => withTables(tables, document, '# Title\n', newestOf(tables)), /has no place for the/);
+        assert.throws(
+          () => withTables(tables, document, '# Title\n', newestResults(tables.ending)),
+          /has no place for the/,
+        );
       });
     }
   });

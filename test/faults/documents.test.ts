@@ -1,20 +1,13 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
 import { faultForms } from '../../simulator/scenario.ts';
-import { textOf } from '../support/sources.ts';
-import { faultDocuments, faultsSource, withFaults } from './documents.ts';
+import { newestResults, textOf } from '../support/sources.ts';
+import { faultTables } from './documents.ts';
 import { plays } from './plays/all.ts';
 import { readResults } from './results.ts';
 import { backendRows } from './rows/backends.ts';
 import { switchOffs } from './switch-offs.ts';
 
-const RESULTS = new URL('../../bench/results/', import.meta.url);
-
 describe('the scorecard of faults', () => {
-  const newest = readdirSync(RESULTS)
-    .filter((name) => name.endsWith('-faults.json'))
-    .toSorted()
-    .at(-1);
   const names = [...backendRows, ...plays].map(({ name }) => name);
 
   it('has every row once', () => {
@@ -35,21 +28,8 @@ describe('the scorecard of faults', () => {
   });
 
   it('was written down with the rows that there are', () => {
-    const { results } = readResults(new URL(String(newest), RESULTS));
+    const { results } = readResults(textOf(newestResults(faultTables.ending)));
     const seen = results.filter(({ contender }) => contender === 'balancer').map(({ row }) => row);
     assert.deepEqual(seen, names, 'run npm run test:faults -- --peers nginx,litellm --out FILE');
-  });
-
-  for (const document of faultDocuments) {
-    it(`is in a document as in the newest results file: ${document}`, () => {
-      const text = textOf(document);
-      const source = faultsSource(text) ?? '';
-      assert.equal(source, `bench/results/${newest}`);
-      assert.equal(withFaults(document, text, source), text, `run npm run test:faults -- --readme ${source}`);
-    });
-  }
-
-  it('has no place in a document without the comment lines', () => {
-    assert.throws(() => withFaults('README.md', '# Title\n', `bench/results/${newest}`), /no place for faults/);
   });
 });

@@ -1,51 +1,22 @@
-// The tables of README.md and docs/faults.md, made from a results file so that nobody types them.
-import { readFileSync, writeFileSync } from 'node:fs';
+// The tables of README.md and docs/faults.md, of what a run saw.
+import type { DocumentTables } from '../../bench/document-tables.ts';
 import { table } from '../../bench/table.ts';
 import { byGroup } from './report.ts';
 import { readResults, score, type Results } from './results.ts';
 import { contenderNames, groups, type ContenderName, type Result } from './row.ts';
 
-const root = new URL('../../', import.meta.url);
-const BEGIN = /<!-- faults of (\S+), written by npm run test:faults -- --readme -->/;
-const END = '<!-- end of the faults -->';
 const TITLES: Readonly<Record<ContenderName, string>> = { balancer: 'balancer', nginx: 'nginx', litellm: 'LiteLLM' };
 
 /** By document, what it is given. */
-const tablesFor: Readonly<Record<string, (results: Results) => readonly string[]>> = {
-  'README.md': summary,
-  'docs/faults.md': everything,
+export const faultTables: DocumentTables = {
+  name: 'faults',
+  command: 'npm run test:faults -- --readme',
+  ending: '-faults.json',
+  documents: {
+    'README.md': (results) => summary(readResults(results)),
+    'docs/faults.md': (results) => everything(readResults(results)),
+  },
 };
-
-export const faultDocuments: readonly string[] = Object.keys(tablesFor);
-
-export function faultsSource(text: string): string | undefined {
-  return BEGIN.exec(text)?.[1];
-}
-
-/** @param file by its path from the repository's root */
-export function writeFaultTables(file: string): void {
-  for (const document of faultDocuments) {
-    const url = new URL(document, root);
-    writeFileSync(url, withFaults(document, readFileSync(url, 'utf8'), file));
-  }
-}
-
-/** The document with the tables of this results file; all else stays. */
-export function withFaults(document: string, text: string, file: string): string {
-  const begin = BEGIN.exec(text);
-  const end = text.indexOf(END);
-  const write = tablesFor[document];
-  if (begin === null || end < begin.index || write === undefined)
-    throw new Error(`${document} has no place for faults`);
-  const lines = [
-    `<!-- faults of ${file}, written by npm run test:faults -- --readme -->`,
-    '',
-    ...write(readResults(new URL(file, root))),
-    '',
-    END,
-  ];
-  return text.slice(0, begin.index) + lines.join('\n') + text.slice(end + END.length);
-}
 
 function summary(results: Results): readonly string[] {
   const [head = [], ...rows] = byGroup(results.results);

@@ -2,12 +2,13 @@
 // code is 1 when the balancer fails a row, or passes one whose mechanism was switched off.
 import { cleanUpAtExit } from '../../bench/children.ts';
 import { nginxVersion } from '../../bench/contenders/nginx.ts';
+import { writeTables } from '../../bench/document-tables.ts';
 import { installedLitellm } from '../../bench/peers.ts';
 import { balancerContender } from './contenders/balancer.ts';
 import type { Contender } from './contenders/contender.ts';
 import { litellmContender } from './contenders/litellm.ts';
 import { nginxContender } from './contenders/nginx.ts';
-import { writeFaultTables } from './documents.ts';
+import { faultTables } from './documents.ts';
 import { OptionsError, readOptions, usage, type Options, type Peer } from './options.ts';
 import { plays } from './plays/all.ts';
 import { report } from './report.ts';
@@ -31,7 +32,7 @@ try {
 }
 
 async function main({ only, peers, switchesOff, outFile, readmeFile }: Options): Promise<void> {
-  if (readmeFile !== undefined) return writeFaultTables(readmeFile);
+  if (readmeFile !== undefined) return writeTables(faultTables, readmeFile);
   const began = performance.now();
   const rows: readonly Row[] = [...backendRows, ...plays];
   const isWanted = ({ name }: Row): boolean => name.includes(only);

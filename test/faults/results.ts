@@ -1,5 +1,5 @@
 // A results file: everything that was seen in one run.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import type { ContenderName, Result } from './row.ts';
 import type { SwitchedOff } from './switch-offs.ts';
 
@@ -14,8 +14,9 @@ export function writeResults(file: string, results: Results): void {
   writeFileSync(file, `${JSON.stringify(results, undefined, 1)}\n`);
 }
 
-export function readResults(file: string | URL): Results {
-  const results: Results = JSON.parse(readFileSync(file, 'utf8'));
+/** Of a results file's text. */
+export function readResults(text: string): Results {
+  const results: Results = JSON.parse(text);
   return results;
 }
 

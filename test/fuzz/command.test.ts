@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
-import { textOf } from '../support/sources.ts';
 import { OptionsError, readOptions } from './options.ts';
-import { FUZZING_DOCUMENT, fuzzingSource, resultOf, withFuzzing } from './results.ts';
+import { resultOf } from './results.ts';
 import { bytesOf } from './target.ts';
 
 const KNOWN = ['a', 'b c'];
@@ -40,23 +38,8 @@ describe('the command line of the fuzzer', () => {
   });
 });
 
-describe('the figures of fuzzing in a document', () => {
-  it('are those of the newest results file', () => {
-    const newest = readdirSync(new URL('../../bench/results/', import.meta.url))
-      .filter((name) => name.endsWith('-fuzz.json'))
-      .toSorted()
-      .at(-1);
-    const text = textOf(FUZZING_DOCUMENT);
-    const source = fuzzingSource(text) ?? '';
-    assert.equal(source, `bench/results/${newest}`);
-    assert.equal(withFuzzing(text, source), text, `run npm run fuzz -- --document ${source}`);
-  });
-
-  it('have no place in a document without the comment lines', () => {
-    assert.throws(() => withFuzzing('# Title\n', 'bench/results/x.json'), /no place for the fuzzing/);
-  });
-
-  it('say how many failed', () => {
+describe('what a run of the fuzzer came to', () => {
+  it('says how many failed', () => {
     const target = { name: 'a', property: 'it holds', samples: [], words: bytesOf('x'), check: () => '' };
     const fuzzed = { target, seed: 1, cases: 50, ms: 25, outcomes: new Map([['x', 50]]), slowestMs: 0.25 };
     const input = { bytes: Buffer.alloc(0), seed: 0 };

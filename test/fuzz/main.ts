@@ -2,11 +2,12 @@
 // property did not hold; the input that showed it is told, made as small as it goes.
 import { writeFile } from 'node:fs/promises';
 import { inspect } from 'node:util';
+import { writeTables } from '../../bench/document-tables.ts';
 import { describeMachine } from '../../bench/machine.ts';
 import { table } from '../../bench/table.ts';
 import { checkOnce, fuzz, type Failure, type Fuzzed } from './fuzz.ts';
 import { OptionsError, readOptions, usage, type Options } from './options.ts';
-import { resultOf, writeFuzzing } from './results.ts';
+import { fuzzTables, resultOf } from './results.ts';
 import type { Target } from './target.ts';
 import { targets } from './targets.ts';
 
@@ -21,7 +22,7 @@ try {
 }
 
 async function main({ cases, seed, names: wanted, input, jsonFile, documentFile }: Options): Promise<void> {
-  if (documentFile !== undefined) return writeFuzzing(documentFile);
+  if (documentFile !== undefined) return writeTables(fuzzTables, documentFile);
   const chosen = targets.filter(({ name }) => wanted.includes(name));
   if (input !== undefined) {
     for (const target of chosen) process.stdout.write(`${target.name}: ${await checkOnce(target, input)}\n`);

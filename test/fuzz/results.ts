@@ -1,5 +1,5 @@
 // What a run came to, as it is written to a file, and as the table in docs/security.md, so that nobody types figures.
-import { readFileSync, writeFileSync } from 'node:fs';
+import type { DocumentTables } from '../../bench/document-tables.ts';
 import type { Machine } from '../../bench/machine.ts';
 import type { Fuzzed } from './fuzz.ts';
 
@@ -21,11 +21,13 @@ export interface FuzzResults {
   readonly targets: readonly TargetResult[];
 }
 
-const root = new URL('../../', import.meta.url);
-const BEGIN = /<!-- fuzzing of (\S+), written by npm run fuzz -- --document -->/;
-const END = '<!-- end of the fuzzing -->';
-
-export const FUZZING_DOCUMENT = 'docs/security.md';
+/** Of docs/security.md. */
+export const fuzzTables: DocumentTables = {
+  name: 'fuzzing',
+  command: 'npm run fuzz -- --document',
+  ending: '-fuzz.json',
+  documents: { 'docs/security.md': (results) => tableOf(JSON.parse(results)) },
+};
 
 export function resultOf({ target, cases, ms, outcomes, slowestMs, failure }: Fuzzed): TargetResult {
   return {
@@ -38,32 +40,6 @@ export function resultOf({ target, cases, ms, outcomes, slowestMs, failure }: Fu
     slowestMs: Number(slowestMs.toFixed(1)),
     failures: failure === undefined ? 0 : 1,
   };
-}
-
-export function fuzzingSource(text: string): string | undefined {
-  return BEGIN.exec(text)?.[1];
-}
-
-/** @param file by its path from the repository's root */
-export function writeFuzzing(file: string): void {
-  const url = new URL(FUZZING_DOCUMENT, root);
-  writeFileSync(url, withFuzzing(readFileSync(url, 'utf8'), file));
-}
-
-/** The document with the table of this results file; all else stays. */
-export function withFuzzing(text: string, file: string): string {
-  const begin = BEGIN.exec(text);
-  const end = text.indexOf(END);
-  if (begin === null || end < begin.index) throw new Error('there is no place for the fuzzing');
-  const results: FuzzResults = JSON.parse(readFileSync(new URL(file, root), 'utf8'));
-  const lines = [
-    `<!-- fuzzing of ${file}, written by npm run fuzz -- --document -->`,
-    '',
-    ...tableOf(results),
-    '',
-    END,
-  ];
-  return text.slice(0, begin.index) + lines.join('\n') + text.slice(end + END.length);
 }
 
 function tableOf({ machine, seed, targets }: FuzzResults): string[] {

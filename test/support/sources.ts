@@ -29,6 +29,12 @@ export function textOf(path: string): string {
   return readFileSync(join(ROOT, path), 'utf8');
 }
 
+/** The newest results file of a run, by how its name ends after the date: `bench/results/2026-11-27-arena.json`. */
+export function newestResults(ending: string): string {
+  const names = readdirSync(join(ROOT, 'bench/results')).toSorted();
+  return `bench/results/${names.findLast((name) => name.slice('2026-11-27'.length) === ending) ?? 'none'}`;
+}
+
 /** The text without comments: what runs. */
 export function codeOf(path: string): string {
   return textOf(path)
