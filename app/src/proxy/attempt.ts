@@ -16,6 +16,7 @@ import { headersSeen, upstreamHeaders, type Credential } from './headers.ts';
 import { isUsageRefused, UsageRefusals, type UsageAsking } from './include-usage.ts';
 import { isStream, type Opening } from './opening.ts';
 import { peek, textOf, type Peeked, type PeekFailed } from './peek.ts';
+import { tellTrace } from './trace-context.ts';
 import { untilAborted } from './until-aborted.ts';
 
 /** What an attempt needs to know of the request. */
@@ -59,9 +60,13 @@ export function createAttempt(deps: HandlerDeps): (call: Attempted, lease: Lease
       const began = clock();
       course.attempts += 1;
       course.isAsking = true;
-      announce(call, lease, path);
       const body = asked.upstreamBody(lease.deployment, asking);
       const headers = upstreamHeaders(req.headers, target.host, given, lengthOf(body, method), call.id);
+      if (call.trace !== undefined && deps.tracing !== undefined) {
+        course.span = deps.tracing.child(call.trace);
+        tellTrace(headers, call.trace, course.span);
+      }
+      announce(call, lease, path);
       const forwarded = await deps.forward({ target, method, path, headers, body, fresh, ...late }, signal);
       if (forwarded.kind === 'failed') {
         if (decide(forwarded.outcome, asked.creates) === 'again') {
@@ -115,11 +120,12 @@ export function createAttempt(deps: HandlerDeps): (call: Attempted, lease: Lease
       attempt: course.attempts,
       probe: lease.probe,
       ...(spilledFrom === undefined ? {} : { spilledFrom }),
+      ...(course.span === undefined ? {} : { span: course.span }),
     });
   }
 
   /** The same backend is asked once more; no fault of its own. */
-  function failedAgain({ id, asked }: Attempted, lease: Lease, outcome: Outcome, durationMs: number): void {
+  function failedAgain({ id, asked, course }: Attempted, lease: Lease, outcome: Outcome, durationMs: number): void {
     const { backend, deployment } = lease;
     observe({
       kind: 'attempt-ended',
@@ -129,6 +135,7 @@ export function createAttempt(deps: HandlerDeps): (call: Attempted, lease: Lease
       operation: operationLabel(asked.operation),
       outcome,
       durationMs,
+      ...(course.span === undefined ? {} : { span: course.span }),
     });
   }
 

@@ -4,6 +4,7 @@
 import type { Failure } from '../balancer/failover.ts';
 import type { Outcome } from '../balancer/outcome.ts';
 import type { Lease } from '../balancer/pool.ts';
+import type { SpanIds } from '../telemetry/events.ts';
 import { requestIdHeader } from './headers.ts';
 import type { KeptAnswer } from './peek.ts';
 
@@ -27,6 +28,8 @@ export class Course {
   heldMs = 0;
   /** Clock ms: when the first content of a stream was there. */
   firstContentAt: number | undefined;
+  /** Of the attempt that is under way; undefined before anything is sent, or when no traces are. */
+  span: SpanIds | undefined;
   readonly failures: FailedAttempt[] = [];
   private readonly id: string;
   private readonly steps: string[] = [];

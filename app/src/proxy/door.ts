@@ -14,6 +14,7 @@ import { ERROR_CODES, type ProxyError } from './proxy-error.ts';
 import * as refusals from './refusals.ts';
 import { sendErrorUnread } from './reply.ts';
 import { isEncoded, readBody, type HeldBody } from './request-body.ts';
+import type { Trace } from './trace-context.ts';
 
 /** A request that was let in. It owes a `leave`. */
 export interface Entered {
@@ -31,6 +32,8 @@ export interface Entered {
   readonly charged: number;
   /** In ms; it would not wait longer for anything. */
   readonly longestWaitMs: number;
+  /** There when traces are sent. */
+  readonly trace?: Trace;
   /** Gives back what it held. `tokens`: what it came to, if anybody knows. */
   leave(tokens: number | undefined): Promise<void>;
 }
@@ -123,13 +126,21 @@ export function createDoor(deps: HandlerDeps): Door {
       const reached = charged > 0 ? await pass?.charge(charged) : undefined;
       if (reached !== undefined) return refuse(req, res, refusals.limitError(reached, deps.random), client);
       isIn = true;
-      return enteredWith(asked, body, startedAt, known, charged);
+      const trace = deps.tracing?.begin(req.headers);
+      return enteredWith(asked, body, startedAt, known, charged, trace);
     } finally {
       if (!isIn) body.free();
     }
   }
 
-  function enteredWith(asked: Asked, body: HeldBody, startedAt: number, known: Known, charged: number): Entered {
+  function enteredWith(
+    asked: Asked,
+    body: HeldBody,
+    startedAt: number,
+    known: Known,
+    charged: number,
+    trace: Trace | undefined,
+  ): Entered {
     const { client, pass } = known;
     return {
       kind: 'entered',
@@ -141,6 +152,7 @@ export function createDoor(deps: HandlerDeps): Door {
       charged,
       longestWaitMs: known.longestWaitMs,
       ...(pass === undefined ? {} : { pass }),
+      ...(trace === undefined ? {} : { trace }),
       async leave(tokens) {
         body.free();
         await leave(known, tokens);

@@ -51,7 +51,7 @@ export function usageGuessed(asked: Asked, outcome: Outcome, tap?: UsageTap): Us
 }
 
 export function finishedEvent(
-  { id, req, asked, client, startedAt }: Entered & { readonly req: IncomingMessage },
+  { id, req, asked, client, startedAt, trace }: Entered & { readonly req: IncomingMessage },
   course: Course,
   ending: Ending,
   now: number,
@@ -75,6 +75,7 @@ export function finishedEvent(
     ...(heldMs === 0 ? {} : { heldMs }),
     ...(firstContentAt === undefined ? {} : { firstContentMs: firstContentAt - startedAt }),
     durationMs: now - startedAt,
+    ...(trace === undefined ? {} : { span: trace.span }),
     ...told,
   };
 }

@@ -11,6 +11,7 @@ import type { Forward, Target } from './forward.ts';
 import type { Hold } from './hold.ts';
 import type { Crowds } from './lease-or-wait.ts';
 import type { TokenEstimator } from './token-estimate.ts';
+import type { Tracing } from './trace-context.ts';
 
 export interface HandlerDeps {
   readonly pool: Pool;
@@ -27,6 +28,8 @@ export interface HandlerDeps {
   readonly lineOf: (deployment: string) => string;
   readonly crowds: Crowds;
   readonly observe: Observe;
+  /** Absent: no traces are sent, and the caller's trace goes on as it came. */
+  readonly tracing?: Tracing;
   readonly limits: HandlerLimits;
   /** Requests in progress, so that a drain can end what outlasts it. */
   readonly active: Set<AbortController>;

@@ -31,6 +31,7 @@ import * as refusals from './refusals.ts';
 import { relay, StreamEnd, type Relayed } from './relay.ts';
 import { sendError } from './reply.ts';
 import { createUsageTap, type UsageTap } from './usage-tap.ts';
+import type { SpanIds } from '../telemetry/events.ts';
 
 export type ProxyHandler = (req: IncomingMessage, res: ServerResponse) => Promise<void>;
 
@@ -260,6 +261,7 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
     deps.hold.wake();
     const { backend, deployment, startedAt } = lease;
     const { firstContentAt } = call.course;
+    const span = spanOf(call);
     observe({
       kind: 'attempt-ended',
       requestId: call.id,
@@ -269,7 +271,15 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       outcome,
       ...(firstContentAt === undefined ? {} : { firstContentMs: firstContentAt - startedAt }),
       durationMs: now - startedAt,
+      ...(span === undefined ? {} : { span }),
     });
+  }
+
+  /** Of the attempt that ends; one of its own when nothing was sent, for want of a credential. */
+  function spanOf({ course, trace }: Call): SpanIds | undefined {
+    const { span } = course;
+    course.span = undefined;
+    return span ?? (trace === undefined ? undefined : deps.tracing?.child(trace));
   }
 
   /** A bug must not leave a lease open: the in-flight count would stay wrong for ever. */

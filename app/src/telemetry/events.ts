@@ -5,6 +5,17 @@
 import type { LimitChange, StateChange } from '../balancer/pool.ts';
 import type { Outcome, Usage } from '../balancer/outcome.ts';
 
+/** Where an event stands in a trace (W3C): there when traces are sent. */
+export interface SpanIds {
+  readonly traceId: string;
+  readonly spanId: string;
+  /** Absent: the trace begins with it. */
+  readonly parentId?: string;
+  readonly isSampled: boolean;
+  /** So many of a hundred such traces are kept; absent: the caller decided. */
+  readonly samplePercent?: number;
+}
+
 export type ProxyEvent =
   | {
       readonly kind: 'attempt-started';
@@ -18,6 +29,8 @@ export type ProxyEvent =
       readonly probe: boolean;
       /** The backend of a better priority that would have been asked, had it not been throttled. */
       readonly spilledFrom?: string;
+      /** The attempt's own. */
+      readonly span?: SpanIds;
     }
   | {
       readonly kind: 'attempt-ended';
@@ -30,6 +43,8 @@ export type ProxyEvent =
       /** Of a stream: from the beginning of the attempt to the first content. */
       readonly firstContentMs?: number;
       readonly durationMs: number;
+      /** As the attempt began; one of its own when nothing was sent. */
+      readonly span?: SpanIds;
     }
   | {
       readonly kind: 'request-finished';
@@ -64,6 +79,8 @@ export type ProxyEvent =
       /** Of a stream: from the beginning of the request to the first content. */
       readonly firstContentMs?: number;
       readonly durationMs: number;
+      /** The request's own; absent for one that was turned away at the door. */
+      readonly span?: SpanIds;
     }
   | {
       readonly kind: 'state-changed';

@@ -1,7 +1,7 @@
 /** What the log says of each event: a text that a person reads first, and fields. docs/logs.md lists them. */
 import type { BreakerState } from '../balancer/circuit-breaker.ts';
 import type { Usage } from '../balancer/outcome.ts';
-import type { ProxyEvent } from './events.ts';
+import type { ProxyEvent, SpanIds } from './events.ts';
 import { adviceOn } from './reason-words.ts';
 import { describeState } from './state-words.ts';
 
@@ -55,12 +55,13 @@ function ofAttempt({
   probe,
   spilledFrom,
   requestId,
+  span,
 }: Event<'attempt-started'>): Line {
   return {
     level: 'info',
     tone: 'begun',
     text: `Proxying to ${url}`,
-    said: { url: clipped(url) },
+    said: { url: clipped(url), ...idsOf(span) },
     fields: {
       backend,
       deployment,
@@ -79,7 +80,14 @@ function ofRequest(event: Event<'request-finished'>): Line {
     level: ending === 'broken' || status >= 500 ? 'warning' : 'info',
     tone: ending === 'delivered' && status < 400 ? 'good' : 'mixed',
     text: `${method} ${path} ${status}${ending === 'delivered' ? '' : ` ${ending}`}`,
-    said: { method: clipped(method), path: clipped(path), status, ending, stream: event.stream },
+    said: {
+      method: clipped(method),
+      path: clipped(path),
+      status,
+      ending,
+      stream: event.stream,
+      ...idsOf(event.span),
+    },
     fields: {
       code: event.code,
       ms: tenths(event.durationMs),
@@ -99,6 +107,11 @@ function ofRequest(event: Event<'request-finished'>): Line {
       request_id: event.requestId,
     },
   };
+}
+
+/** For whoever joins the log with traces. */
+function idsOf(span: SpanIds | undefined): Fields {
+  return span === undefined ? {} : { trace_id: span.traceId, span_id: span.spanId };
 }
 
 function ofUsage(usage: Usage | undefined): Fields {
