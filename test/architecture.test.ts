@@ -23,7 +23,14 @@ const ARROWS: Readonly<Record<string, Readonly<Record<string, 'value' | 'type'>>
   },
   app: { ops: 'value', proxy: 'value', telemetry: 'type' },
   server: { proxy: 'value' },
-  config: { auth: 'value', balancer: 'type', loopback: 'value', 'near-names': 'value', settings: 'value' },
+  config: {
+    auth: 'value',
+    balancer: 'type',
+    loopback: 'value',
+    'near-names': 'value',
+    settings: 'value',
+    telemetry: 'type',
+  },
   'near-names': {},
   settings: { auth: 'value', loopback: 'value' },
   loopback: {},
@@ -40,6 +47,9 @@ const ARROWS: Readonly<Record<string, Readonly<Record<string, 'value' | 'type'>>
 /** The one file of app/src that imports each npm package. */
 const PACKAGES: Readonly<Record<string, string>> = {
   '@azure/identity': 'app/src/auth/token-source.ts',
+  '@opentelemetry/api': 'app/src/telemetry/app-insights.ts',
+  '@opentelemetry/api-logs': 'app/src/telemetry/app-insights.ts',
+  applicationinsights: 'app/src/telemetry/app-insights.ts',
   express: 'app/src/app.ts',
   'http-proxy-middleware': 'app/src/proxy/forward.ts',
   jose: 'app/src/auth/entra-tokens.ts',

@@ -29,8 +29,10 @@ import type { HandlerLimits } from './proxy/handler-deps.ts';
 import { requestIdHeader } from './proxy/headers.ts';
 import { ERROR_CODES } from './proxy/proxy-error.ts';
 import { createTokenEstimator } from './proxy/token-estimate.ts';
+import { createTracing } from './proxy/trace-context.ts';
 import { createServer, type ServerLimits } from './server.ts';
 import { observeAll, type Observe } from './telemetry/events.ts';
+import { startInsights } from './telemetry/insights.ts';
 import { createLedger } from './telemetry/ledger.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 
@@ -61,6 +63,8 @@ export interface Balancer {
   readonly hold: Hold;
   /** Tells /readyz that it is listening. */
   setReady(): void;
+  /** Sends what telemetry there is, for two seconds at most, and sends none any more. */
+  endTelemetry(): Promise<void>;
   /** Ends the kept connections to the backends. */
   close(): void;
 }
@@ -84,7 +88,16 @@ export function compose(config: Config, edges: Edges): Balancer {
     withProcess: edges.withProcessMetrics ?? false,
   });
   const ledger = createLedger(wallClockMs);
-  const observe = observeAll([edges.observe, metrics.observe, ledger.observe]);
+  const insights =
+    config.insights === undefined
+      ? undefined
+      : startInsights(config.insights, { notify: edges.observe, clock, wallClockMs });
+  const observe = observeAll([
+    edges.observe,
+    metrics.observe,
+    ledger.observe,
+    ...(insights === undefined ? [] : [insights.observe]),
+  ]);
   const pool = createPool({
     backends: config.backends,
     aliases: config.aliases,
@@ -122,6 +135,7 @@ export function compose(config: Config, edges: Edges): Balancer {
     lineOf: (deployment) => config.aliases.get(deployment) ?? deployment,
     crowds: new Crowds(),
     observe,
+    ...(config.insights === undefined ? {} : { tracing: createTracing(config.insights.samplePercent, random) }),
     limits: { ...limitsOf(config), ...edges.handlerLimits },
     active,
     awaitTurn: connections.awaitTurn,
@@ -178,6 +192,7 @@ export function compose(config: Config, edges: Edges): Balancer {
       entra?.warm();
       warming = setInterval(() => entra?.warm(), WARM_EVERY_MS).unref();
     },
+    endTelemetry: () => insights?.close() ?? Promise.resolve(),
     close() {
       clearInterval(warming);
       close();

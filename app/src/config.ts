@@ -2,11 +2,13 @@
  * Settings: environment variables in, a frozen Config out, or one ConfigError that lists every mistake.
  * An empty variable counts as unset: deployment tools pass optional settings as empty strings.
  */
+import { hostname } from 'node:os';
 import { ANONYMOUS, type AllowedIds } from './auth/client-auth.ts';
 import type { EntraTrust, TrustedIssuer } from './auth/entra-tokens.ts';
 import type { Aliases, Backend } from './balancer/backend.ts';
 import { isLoopback } from './loopback.ts';
 import { meantBy } from './near-names.ts';
+import type { InsightsConfig } from './telemetry/insights.ts';
 import { EVERYBODY_ELSE, type ClientLimits } from './auth/limit.ts';
 import {
   BACKEND_SETTINGS,
@@ -59,6 +61,8 @@ export interface Config {
   readonly clientLimits: ClientLimits;
   readonly allowAnonymous: boolean;
   readonly logFormat: 'text' | 'json';
+  /** Absent: nothing is sent to Application Insights. */
+  readonly insights?: InsightsConfig;
   /** User-assigned managed identity to use for the backends without a key. */
   readonly azureClientId?: string;
 }
@@ -76,9 +80,6 @@ export class ConfigError extends Error {
   }
 }
 
-/** Documented settings whose mechanism is not built yet: naming one is an error, never silently accepted. */
-export const NOT_YET_SETTINGS = ['APPLICATIONINSIGHTS_CONNECTION_STRING'] as const;
-
 /**
  * Reads and checks the settings.
  * @throws {ConfigError} listing every mistake
@@ -93,9 +94,6 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const { backends, backendKeys } = readBackends(given, mistakes);
   if (!Object.keys(given).some((name) => isOurs(name))) {
     mistakes.push(`BACKEND_1_URL: is needed: ${ORIGIN_FORM}`);
-  }
-  for (const name of NOT_YET_SETTINGS) {
-    if (name in given) mistakes.push(`${name}: is not available in this version; remove it`);
   }
   mistakes.push(...mistakesOfLocks(given), ...mistakesOfNames(given));
   if ('mistakes' in settings) throw new ConfigError(mistakes);
@@ -130,6 +128,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     clientLimits: value.CLIENT_LIMITS,
     allowAnonymous: value.ALLOW_ANONYMOUS,
     logFormat: value.LOG_FORMAT,
+    ...insightsOf(value, given),
     ...(value.AZURE_CLIENT_ID === undefined ? {} : { azureClientId: value.AZURE_CLIENT_ID }),
   });
 }
@@ -221,6 +220,15 @@ function mistakesOfLimits(value: SettingsData, entra: EntraConfig | undefined): 
     'CLIENT_LIMITS: must be a list of clients that there are, by their names in CLIENT_API_KEYS or ' +
       `ENTRA_ALLOWED_CLIENTS, or * for all others; nobody has the name at place ${places.join(' or ')}`,
   ];
+}
+
+/** Who it is that sends: Container Apps names the app and the replica. */
+function insightsOf(value: SettingsData, given: Given): { readonly insights?: InsightsConfig } {
+  const where = value.APPLICATIONINSIGHTS_CONNECTION_STRING;
+  if (where === undefined) return {};
+  const roleName = value.OTEL_SERVICE_NAME ?? given['CONTAINER_APP_NAME'] ?? 'azure-openai-balancer';
+  const roleInstance = given['CONTAINER_APP_REPLICA_NAME'] ?? given['HOSTNAME'] ?? hostname();
+  return { insights: { ...where, samplePercent: value.TRACE_SAMPLE_PERCENT, roleName, roleInstance } };
 }
 
 /** Tokens of the public cloud, v1 and v2, unless issuers are named. */

@@ -71,7 +71,8 @@ async function run(settings: Config, tell: Observe): Promise<void> {
     // Ctrl-C is a person waiting; SIGTERM is a platform that still sends requests for a while.
     const graceMs = signal === 'SIGTERM' ? DRAIN_GRACE_MS : 0;
     notice(tell, 'info', `Draining after ${signal}: ${balancer.admission.inFlight} requests in flight`);
-    void balancer.drain.begin(balancer, { graceMs, totalMs: drainMs }).then(() => {
+    void balancer.drain.begin(balancer, { graceMs, totalMs: drainMs }).then(async () => {
+      await balancer.endTelemetry();
       notice(tell, 'info', 'Drained');
       balancer.close();
       return end(0);

@@ -175,6 +175,24 @@ const Settings = z.object({
   ENTRA_ALLOWED_OPERATORS: allowedIds,
   CLIENT_LIMITS: clientLimits,
   ALLOW_ANONYMOUS: flag(),
+  APPLICATIONINSIGHTS_CONNECTION_STRING: z
+    .string()
+    .transform((text, context) => {
+      const read = insightsOf(text);
+      if (read === undefined) context.addIssue({ code: 'custom', message: CONNECTION_STRING_FORM });
+      return read ?? { connectionString: '', endpoint: '' };
+    })
+    .optional(),
+  TRACE_SAMPLE_PERCENT: z
+    .string()
+    .regex(/^\d{1,3}(\.\d{1,3})?$/, 'a number such as 10 or 0.5')
+    .transform(Number)
+    .refine((value) => value <= 100, 'between 0 and 100')
+    .default(100),
+  OTEL_SERVICE_NAME: z
+    .string()
+    .regex(/^[\x20-\x7e]{1,100}$/, 'a name of printable ASCII, at most 100')
+    .optional(),
   LOG_FORMAT: z.enum(['text', 'json'], { error: 'text or json' }).default('text'),
   AZURE_CLIENT_ID: z.string().regex(GUID, `the client id of a managed identity, such as ${GUID_FORM}`).optional(),
 });
@@ -237,6 +255,23 @@ function describe(error: z.ZodError, prefix: string): readonly string[] {
   return error.issues.map((issue) =>
     `${prefix}${String(issue.path[0])}: must be ${issue.message}`.replace('must be is', 'is'),
   );
+}
+
+const CONNECTION_STRING_FORM =
+  'the connection string of an Application Insights resource: InstrumentationKey=<guid>;IngestionEndpoint=https://…';
+
+/** The parts are ours to check: of a string that is not right the SDK would send to a place of its own. */
+function insightsOf(text: string): { readonly connectionString: string; readonly endpoint: string } | undefined {
+  const parts = text.replace(/;$/, '').split(';').map(splitPair);
+  const fields = new Map(parts.map(([name, value]) => [name.toLowerCase(), value]));
+  const endpoint = fields.get('ingestionendpoint') ?? '';
+  const isRight =
+    fields.size === parts.length &&
+    parts.every(([name, value]) => name !== '' && value !== '' && !value.includes('=')) &&
+    GUID.test(fields.get('instrumentationkey') ?? '') &&
+    originOf(endpoint) !== undefined &&
+    isKeysUrl(endpoint);
+  return isRight ? { connectionString: text, endpoint: new URL(endpoint).origin } : undefined;
 }
 
 /** Keys that came in the clear could be anybody's. */

@@ -144,6 +144,7 @@ export async function startBalancer(setup: BalancerSetup = {}): Promise<RunningB
       balancer.server.closeAllConnections();
       await closed;
       balancer.close();
+      await balancer.endTelemetry();
       await fleet.close();
     },
   };

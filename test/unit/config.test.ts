@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { ConfigError, NOT_YET_SETTINGS, readConfig, type Config } from '../../app/src/config.ts';
+import { ConfigError, readConfig, type Config } from '../../app/src/config.ts';
 import { isLoopback } from '../../app/src/loopback.ts';
 import { BACKEND_SETTINGS, SETTINGS } from '../../app/src/settings.ts';
 
@@ -61,7 +61,7 @@ describe('config: defaults', () => {
   });
 
   it('takes empty and blank variables as unset', () => {
-    const names = [...SETTINGS, ...NOT_YET_SETTINGS, ...BACKEND_SETTINGS.map((ending) => `BACKEND_2_${ending}`)];
+    const names = [...SETTINGS, ...BACKEND_SETTINGS.map((ending) => `BACKEND_2_${ending}`)];
     for (const nothing of ['', ' ', ' \t ', undefined]) {
       const empty = Object.fromEntries(names.map((name) => [name, nothing]));
       assert.deepEqual(readConfig({ ...LEAST, ...empty }), readConfig(LEAST));
@@ -310,18 +310,55 @@ describe('config: backends', () => {
   });
 });
 
-describe('config: settings whose mechanism is not built', () => {
-  for (const name of NOT_YET_SETTINGS) {
-    it(`refuses ${name}`, () => {
-      assert.deepEqual(blamed({ ...LEAST, [name]: '5' }), [name]);
-    });
-  }
+describe('config: Application Insights', () => {
+  const KEY = '11111111-2222-3333-4444-555555555555';
+  const NAME = 'APPLICATIONINSIGHTS_CONNECTION_STRING';
+  const RIGHT = `InstrumentationKey=${KEY};IngestionEndpoint=https://westeurope-5.in.applicationinsights.azure.com/;LiveEndpoint=https://westeurope.livediagnostics.monitor.azure.com/;ApplicationId=${KEY}`;
 
-  it('accepts none of them silently', () => {
-    assert.deepEqual(
-      NOT_YET_SETTINGS.filter((name) => SETTINGS.includes(name)),
-      [],
+  it('reads where telemetry goes, and sends all of it unless told otherwise', () => {
+    const { insights } = readConfig({ ...LEAST, [NAME]: RIGHT });
+    assert.equal(insights?.connectionString, RIGHT);
+    assert.equal(insights.endpoint, 'https://westeurope-5.in.applicationinsights.azure.com');
+    assert.equal(insights.samplePercent, 100);
+    assert.equal(readConfig(LEAST).insights, undefined);
+    assert.equal(readConfig({ ...LEAST, [NAME]: RIGHT, TRACE_SAMPLE_PERCENT: '0.5' }).insights?.samplePercent, 0.5);
+  });
+
+  it('takes a stand-in on this machine in the clear, and nobody else', () => {
+    const to = (endpoint: string): string => `InstrumentationKey=${KEY};IngestionEndpoint=${endpoint}`;
+    assert.equal(
+      readConfig({ ...LEAST, [NAME]: to('http://127.0.0.1:8081/') }).insights?.endpoint,
+      'http://127.0.0.1:8081',
     );
+    for (const text of [
+      to('http://example.com/'),
+      to('https://example.com/v2/track'),
+      to('https://user:pass@example.com/'),
+      to('ftp://example.com/'),
+      to(''),
+      `InstrumentationKey=${KEY}`,
+      'IngestionEndpoint=https://example.com/',
+      'InstrumentationKey=x;IngestionEndpoint=https://example.com/',
+      `${to('https://example.com/')};ApplicationId`,
+      `${to('https://example.com/')};IngestionEndpoint=https://example.org/`,
+      KEY,
+    ]) {
+      assert.deepEqual(blamed({ ...LEAST, [NAME]: text }), [NAME], text);
+    }
+    for (const percent of ['101', '-1', '1e1', 'all', '0.0001']) {
+      assert.deepEqual(blamed({ ...LEAST, TRACE_SAMPLE_PERCENT: percent }), ['TRACE_SAMPLE_PERCENT']);
+    }
+  });
+
+  it('is known by the name that was given, else by what Container Apps calls the app and the replica', () => {
+    const app = { CONTAINER_APP_NAME: 'ca-1', CONTAINER_APP_REPLICA_NAME: 'ca-1--0-5', HOSTNAME: 'host' };
+    const roleOf = (env: Env): readonly unknown[] => {
+      const { insights } = readConfig({ ...LEAST, [NAME]: RIGHT, ...env });
+      return [insights?.roleName, insights?.roleInstance];
+    };
+    assert.deepEqual(roleOf(app), ['ca-1', 'ca-1--0-5']);
+    assert.deepEqual(roleOf({ ...app, OTEL_SERVICE_NAME: 'balancer' }), ['balancer', 'ca-1--0-5']);
+    assert.deepEqual(roleOf({ HOSTNAME: 'host' }), ['azure-openai-balancer', 'host']);
   });
 });
 
@@ -629,7 +666,7 @@ describe('config: one error for everything', () => {
   it('never shows a value: it may be a secret', () => {
     const canary = 'canary-4711';
     const wrong: Env = {
-      ...Object.fromEntries([...SETTINGS, ...NOT_YET_SETTINGS].map((name) => [name, `${canary} ü`])),
+      ...Object.fromEntries(SETTINGS.map((name) => [name, `${canary} ü`])),
       CLIENT_API_KEYS: `a=${canary},b=${canary}`,
       OPERATOR_KEYS: `${canary} x=${canary}`,
       BACKEND_1_URL: `https://user:${canary}@one.openai.azure.com`,
@@ -641,7 +678,7 @@ describe('config: one error for everything', () => {
       BACKEND_3_URL: canary,
     };
     const mistakes = mistakesOf(wrong);
-    assert.ok(mistakes.length >= SETTINGS.length + NOT_YET_SETTINGS.length);
+    assert.ok(mistakes.length >= SETTINGS.length);
     assert.ok(!mistakes.join('\n').includes('canary'));
   });
 });
