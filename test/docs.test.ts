@@ -48,6 +48,7 @@ function defaults(): ReadonlyMap<string, string> {
     ALLOW_ANONYMOUS: config.allowAnonymous,
     LOG_FORMAT: config.logFormat,
     APPLICATIONINSIGHTS_CONNECTION_STRING: config.insights?.connectionString,
+    APPLICATIONINSIGHTS_AUTHENTICATION_STRING: undefined,
     TRACE_SAMPLE_PERCENT: readConfig({ ...LEAST, APPLICATIONINSIGHTS_CONNECTION_STRING: INSIGHTS }).insights
       ?.samplePercent,
     OTEL_SERVICE_NAME: undefined,

@@ -11,7 +11,7 @@ import { fetchKeyDocument, reasonOf } from './auth/key-document.ts';
 import { createClientLimiter } from './auth/client-limits.ts';
 import { createKeyCheck } from './auth/key-check.ts';
 import { isLocal } from './auth/local-door.ts';
-import { azureCredential, createTokenSource } from './auth/token-source.ts';
+import { azureCredential, createTokenSource, TELEMETRY_SCOPE } from './auth/token-source.ts';
 import { createPool, type Pool } from './balancer/pool.ts';
 import type { Config } from './config.ts';
 import { isLoopback } from './loopback.ts';
@@ -88,10 +88,16 @@ export function compose(config: Config, edges: Edges): Balancer {
     withProcess: edges.withProcessMetrics ?? false,
   });
   const ledger = createLedger(wallClockMs);
+  const credential = edges.credential ?? azureCredential(config.azureClientId);
   const insights =
     config.insights === undefined
       ? undefined
-      : startInsights(config.insights, { notify: edges.observe, clock, wallClockMs });
+      : startInsights(config.insights, {
+          notify: edges.observe,
+          clock,
+          wallClockMs,
+          token: createTokenSource({ credential, wallClockMs, scope: TELEMETRY_SCOPE }).token,
+        });
   const observe = observeAll([
     edges.observe,
     metrics.observe,
@@ -111,7 +117,7 @@ export function compose(config: Config, edges: Edges): Balancer {
     headerTimeoutMs: config.httpTimeoutMs,
   });
   const tokens = createTokenSource({
-    credential: edges.credential ?? azureCredential(config.azureClientId),
+    credential,
     wallClockMs,
   });
   const entra = entraTokensOf(config, { observe, clock, wallClockMs });
@@ -135,7 +141,7 @@ export function compose(config: Config, edges: Edges): Balancer {
     lineOf: (deployment) => config.aliases.get(deployment) ?? deployment,
     crowds: new Crowds(),
     observe,
-    ...(config.insights === undefined ? {} : { tracing: createTracing(config.insights.samplePercent, random) }),
+    ...(config.insights === undefined ? {} : { tracing: createTracing({ ...config.insights, random, clock }) }),
     limits: { ...limitsOf(config), ...edges.handlerLimits },
     active,
     awaitTurn: connections.awaitTurn,

@@ -101,6 +101,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   mistakes.push(...mistakesOfKeys(value, backendKeys));
   const entra = entraOf(value, mistakes);
   mistakes.push(...mistakesOfLimits(value, entra));
+  const insights = insightsOf(value, given, mistakes);
   if (mistakes.length > 0) throw new ConfigError(mistakes);
   return Object.freeze({
     host: value.HOST,
@@ -128,7 +129,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     clientLimits: value.CLIENT_LIMITS,
     allowAnonymous: value.ALLOW_ANONYMOUS,
     logFormat: value.LOG_FORMAT,
-    ...insightsOf(value, given),
+    ...(insights === undefined ? {} : { insights }),
     ...(value.AZURE_CLIENT_ID === undefined ? {} : { azureClientId: value.AZURE_CLIENT_ID }),
   });
 }
@@ -223,12 +224,20 @@ function mistakesOfLimits(value: SettingsData, entra: EntraConfig | undefined): 
 }
 
 /** Who it is that sends: Container Apps names the app and the replica. */
-function insightsOf(value: SettingsData, given: Given): { readonly insights?: InsightsConfig } {
+function insightsOf(value: SettingsData, given: Given, mistakes: string[]): InsightsConfig | undefined {
   const where = value.APPLICATIONINSIGHTS_CONNECTION_STRING;
-  if (where === undefined) return {};
+  const byIdentity = value.APPLICATIONINSIGHTS_AUTHENTICATION_STRING !== undefined;
+  if (byIdentity && where?.endpoint.startsWith('https:') !== true) {
+    mistakes.push(
+      'APPLICATIONINSIGHTS_AUTHENTICATION_STRING: needs APPLICATIONINSIGHTS_CONNECTION_STRING with an https endpoint',
+    );
+  }
+  if (where === undefined) return undefined;
   const roleName = value.OTEL_SERVICE_NAME ?? given['CONTAINER_APP_NAME'] ?? 'azure-openai-balancer';
   const roleInstance = given['CONTAINER_APP_REPLICA_NAME'] ?? given['HOSTNAME'] ?? hostname();
-  return { insights: { ...where, samplePercent: value.TRACE_SAMPLE_PERCENT, roleName, roleInstance } };
+  const samplePercent = value.TRACE_SAMPLE_PERCENT;
+  const ratio = samplePercent === undefined ? {} : { samplePercent };
+  return { ...where, byIdentity, ...ratio, roleName, roleInstance };
 }
 
 /** Tokens of the public cloud, v1 and v2, unless issuers are named. */

@@ -183,12 +183,15 @@ const Settings = z.object({
       return read ?? { connectionString: '', endpoint: '' };
     })
     .optional(),
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: z
+    .literal('Authorization=AAD', { error: 'Authorization=AAD; AZURE_CLIENT_ID picks the identity' })
+    .optional(),
   TRACE_SAMPLE_PERCENT: z
     .string()
     .regex(/^\d{1,3}(\.\d{1,3})?$/, 'a number such as 10 or 0.5')
     .transform(Number)
     .refine((value) => value <= 100, 'between 0 and 100')
-    .default(100),
+    .optional(),
   OTEL_SERVICE_NAME: z
     .string()
     .regex(/^[\x20-\x7e]{1,100}$/, 'a name of printable ASCII, at most 100')

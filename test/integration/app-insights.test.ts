@@ -369,7 +369,7 @@ describe('the thread that sends', function () {
     const endpoint = /IngestionEndpoint=(.*?)\/?$/.exec(ingestion.connectionString)?.[1] ?? '';
     const asked: string[] = [];
     const sender = new Worker(new URL('../support/watched-sender.ts', import.meta.url), {
-      workerData: { connectionString: ingestion.connectionString, endpoint },
+      workerData: { connectionString: ingestion.connectionString, endpoint, byIdentity: false },
       env: {},
     });
     const wasAsked = (pattern: RegExp): boolean => asked.some((what) => pattern.test(what));

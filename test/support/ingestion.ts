@@ -3,7 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type RequestListener } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { buffer } from 'node:stream/consumers';
 import { gunzipSync } from 'node:zlib';
 
@@ -26,6 +27,8 @@ export interface Ingestion {
   readonly envelopes: readonly Envelope[];
   /** Requests that came, of any kind: `POST /v2.1/track`. */
   readonly calls: readonly string[];
+  /** What each of them had in `authorization`. */
+  readonly credentials: readonly (string | undefined)[];
   /** With this status from now on. */
   answer(status: number): void;
   of(baseType: string): readonly Envelope[];
@@ -36,14 +39,17 @@ export interface Ingestion {
 
 export const INSTRUMENTATION_KEY = '11111111-2222-3333-4444-555555555555';
 
-export async function startIngestion(): Promise<Ingestion> {
+/** @param tls over https: a name of this machine's own */
+export async function startIngestion(tls?: { readonly key: string; readonly cert: string }): Promise<Ingestion> {
   const envelopes: Envelope[] = [];
   const calls: string[] = [];
+  const credentials: (string | undefined)[] = [];
   const arrivals = new EventEmitter();
   let status = 200;
-  const server = createServer((req, res) => {
+  const listener: RequestListener = (req, res) => {
     void buffer(req).then((body) => {
       calls.push(`${req.method} ${req.url}`);
+      credentials.push(req.headers.authorization);
       const text = req.headers['content-encoding'] === 'gzip' ? gunzipSync(body).toString() : body.toString();
       const got: Envelope[] = JSON.parse(text);
       if (status === 200) envelopes.push(...got);
@@ -52,15 +58,17 @@ export async function startIngestion(): Promise<Ingestion> {
       res.end(JSON.stringify({ itemsReceived, itemsAccepted, errors: [] }));
       arrivals.emit('arrival');
     });
-  });
+  };
+  const server = tls === undefined ? createServer(listener) : createSecureServer(tls, listener);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
   assert.ok(typeof address === 'object' && address !== null);
   return {
-    connectionString: connectionStringTo(`http://127.0.0.1:${address.port}/`),
+    connectionString: connectionStringTo(`http${tls === undefined ? '' : 's'}://127.0.0.1:${address.port}/`),
     envelopes,
     calls,
+    credentials,
     answer(next) {
       status = next;
     },

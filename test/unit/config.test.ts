@@ -315,11 +315,11 @@ describe('config: Application Insights', () => {
   const NAME = 'APPLICATIONINSIGHTS_CONNECTION_STRING';
   const RIGHT = `InstrumentationKey=${KEY};IngestionEndpoint=https://westeurope-5.in.applicationinsights.azure.com/;LiveEndpoint=https://westeurope.livediagnostics.monitor.azure.com/;ApplicationId=${KEY}`;
 
-  it('reads where telemetry goes, and sends all of it unless told otherwise', () => {
+  it('reads where telemetry goes, and how much of it', () => {
     const { insights } = readConfig({ ...LEAST, [NAME]: RIGHT });
     assert.equal(insights?.connectionString, RIGHT);
     assert.equal(insights.endpoint, 'https://westeurope-5.in.applicationinsights.azure.com');
-    assert.equal(insights.samplePercent, 100);
+    assert.equal(insights.samplePercent, undefined);
     assert.equal(readConfig(LEAST).insights, undefined);
     assert.equal(readConfig({ ...LEAST, [NAME]: RIGHT, TRACE_SAMPLE_PERCENT: '0.5' }).insights?.samplePercent, 0.5);
   });
@@ -344,6 +344,16 @@ describe('config: Application Insights', () => {
       KEY,
     ]) {
       assert.deepEqual(blamed({ ...LEAST, [NAME]: text }), [NAME], text);
+    }
+    const AUTHENTICATION = 'APPLICATIONINSIGHTS_AUTHENTICATION_STRING';
+    assert.equal(
+      readConfig({ ...LEAST, [NAME]: RIGHT, [AUTHENTICATION]: 'Authorization=AAD' }).insights?.byIdentity,
+      true,
+    );
+    assert.equal(readConfig({ ...LEAST, [NAME]: RIGHT }).insights?.byIdentity, false);
+    assert.deepEqual(blamed({ ...LEAST, [NAME]: RIGHT, [AUTHENTICATION]: 'x' }), [AUTHENTICATION]);
+    for (const env of [{}, { [NAME]: to('http://127.0.0.1:8081/') }]) {
+      assert.deepEqual(blamed({ ...LEAST, ...env, [AUTHENTICATION]: 'Authorization=AAD' }), [AUTHENTICATION]);
     }
     for (const percent of ['101', '-1', '1e1', 'all', '0.0001']) {
       assert.deepEqual(blamed({ ...LEAST, TRACE_SAMPLE_PERCENT: percent }), ['TRACE_SAMPLE_PERCENT']);

@@ -1,5 +1,5 @@
 /**
- * Microsoft Entra tokens for the backends. The only importer of @azure/identity.
+ * Microsoft Entra tokens for the backends and for telemetry. The only importer of @azure/identity.
  * One token is kept, fetched once however many wait for it, and renewed ahead of its end while the old one still serves.
  */
 import type { AccessToken, TokenCredential } from '@azure/identity';
@@ -11,6 +11,8 @@ export interface TokenSource {
 
 /** The scope of every Azure OpenAI resource. */
 export const BACKEND_SCOPE = 'https://cognitiveservices.azure.com/.default';
+/** The scope of Application Insights. */
+export const TELEMETRY_SCOPE = 'https://monitor.azure.com/.default';
 
 /** The identity cannot give a token now: in the first minutes after a deployment it may not exist yet. */
 export class TokenError extends Error {
@@ -35,9 +37,11 @@ export interface TokenSourceOptions {
   readonly credential: () => Promise<TokenCredential>;
   /** Milliseconds since the epoch: the tokens' ends are such times. */
   readonly wallClockMs: () => number;
+  /** That of the backends by default. */
+  readonly scope?: string;
 }
 
-export function createTokenSource({ credential, wallClockMs }: TokenSourceOptions): TokenSource {
+export function createTokenSource({ credential, wallClockMs, scope = BACKEND_SCOPE }: TokenSourceOptions): TokenSource {
   let held: AccessToken | undefined;
   let pending: Promise<AccessToken> | undefined;
   let failures = 0;
@@ -66,9 +70,7 @@ export function createTokenSource({ credential, wallClockMs }: TokenSourceOption
   async function fetchToken(): Promise<AccessToken> {
     if (wallClockMs() < pausedUntil) throw new TokenError('The managed identity gave no token a moment ago.');
     try {
-      const fetched = await inTime(async (abortSignal) =>
-        (await credential()).getToken(BACKEND_SCOPE, { abortSignal }),
-      );
+      const fetched = await inTime(async (abortSignal) => (await credential()).getToken(scope, { abortSignal }));
       if (fetched === null) throw new TokenError('The managed identity has no token for this scope.');
       failures = 0;
       held = fetched;

@@ -27,24 +27,33 @@ interface Parent {
   readonly isSampled: boolean;
 }
 
-/**
- * @param samplePercent of the traces that begin here; who calls with a trace has decided already
- * @param random numbers in [0, 1)
- */
-export function createTracing(samplePercent: number, random: () => number, newId = createIds()): Tracing {
+export interface TracingParts {
+  /** Of the traces that begin here; who calls with a trace has decided already. Absent: about ten a second. */
+  readonly samplePercent?: number;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+  /** Monotonic ms. */
+  readonly clock: () => number;
+}
+
+export function createTracing({ samplePercent: fixed, random, clock }: TracingParts): Tracing {
+  const newId = createIds();
+  const percentNow = fixed === undefined ? createPace(clock) : () => fixed;
   return {
     begin({ traceparent, tracestate }) {
       const parent = parseTraceparent(traceparent);
       if (parent === undefined) {
-        const ratio = { isSampled: random() * 100 < samplePercent, samplePercent };
-        return { span: { traceId: newId(16), spanId: newId(8), ...ratio } };
+        const samplePercent = percentNow();
+        const isSampled = random() * 100 < samplePercent;
+        return { span: { traceId: newId(16), spanId: newId(8), isSampled, samplePercent } };
       }
       const { traceId, isSampled } = parent;
       const span = { traceId, spanId: newId(8), parentId: parent.spanId, isSampled };
       const state = Array.isArray(tracestate) ? tracestate.join(',') : tracestate;
       return state !== undefined && isTracestate(state) ? { span, tracestate: state } : { span };
     },
-    child: ({ span }) => ({ ...span, spanId: newId(8), parentId: span.spanId }),
+    // What is not sampled needs no ids of its own: nobody looks for them.
+    child: ({ span }) => (span.isSampled ? { ...span, spanId: newId(8), parentId: span.spanId } : span),
   };
 }
 
@@ -53,6 +62,26 @@ export function tellTrace(headers: Record<string, string>, { tracestate }: Trace
   headers['traceparent'] = `00-${span.traceId}-${span.spanId}-${span.isSampled ? '01' : '00'}`;
   if (tracestate === undefined) delete headers['tracestate'];
   else headers['tracestate'] = tracestate;
+}
+
+const TRACES_A_SECOND = 10;
+const SECOND_MS = 1000;
+
+/** The percentage that makes about ten traces a second of what comes: of the last second, or of this one if it is busier. */
+function createPace(clock: () => number): () => number {
+  let secondEndsAt = clock() + SECOND_MS;
+  let count = 0;
+  let before = 0;
+  return () => {
+    const now = clock();
+    if (now >= secondEndsAt) {
+      before = now < secondEndsAt + SECOND_MS ? count : 0;
+      count = 0;
+      secondEndsAt = now + SECOND_MS;
+    }
+    count += 1;
+    return (100 * TRACES_A_SECOND) / Math.max(TRACES_A_SECOND, before, count);
+  };
 }
 
 const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;

@@ -17,6 +17,8 @@ import type { FromSender, LineData, MeasureData, SenderData, SpanData, ToSender 
 /** Becomes an item's weight; the decision was made where the trace began. */
 const SAMPLE_RATE = 'microsoft.sample_rate';
 
+const TOKEN_KEPT_MS = 5 * 60_000;
+
 const INSTRUMENTATIONS = [
   'http',
   'azureSdk',
@@ -74,12 +76,44 @@ function watch({ hostname }: URL, tell: (message: FromSender) => void): void {
   });
 }
 
-function start({ connectionString, endpoint }: SenderData): void {
+interface Token {
+  readonly token: string;
+  readonly expiresOnTimestamp: number;
+}
+
+/** Tokens come from the other side: this one can reach no identity. They are renewed there, so it asks often. */
+class Tokens {
+  private readonly ask: () => void;
+  private waiting: { give(token: Token): void; fail(error: Error): void }[] = [];
+
+  constructor(ask: () => void) {
+    this.ask = ask;
+  }
+
+  getToken(): Promise<Token> {
+    return new Promise((give, fail) => {
+      this.waiting.push({ give, fail });
+      if (this.waiting.length === 1) this.ask();
+    });
+  }
+
+  give(token: string | undefined): void {
+    const { waiting } = this;
+    this.waiting = [];
+    for (const { give, fail } of waiting) {
+      if (token === undefined) fail(new Error('no token'));
+      else give({ token, expiresOnTimestamp: Date.now() + TOKEN_KEPT_MS });
+    }
+  }
+}
+
+function start({ connectionString, endpoint, byIdentity }: SenderData, tokens: Tokens): void {
   const isPlain = endpoint.startsWith('http:');
   useAzureMonitor({
     azureMonitorExporterOptions: {
       connectionString,
       disableOfflineStorage: true,
+      ...(byIdentity ? { credential: tokens } : {}),
       // The SDK takes every endpoint for https; a stand-in on this machine may be plain.
       ...(isPlain ? { host: endpoint, allowInsecureConnection: true } : {}),
     },
@@ -138,8 +172,10 @@ function run(port: NonNullable<typeof parentPort>, data: SenderData): void {
   const endpoint = new URL(data.endpoint);
   confine(endpoint);
   watch(endpoint, tell);
-  start(data);
+  const tokens = new Tokens(() => tell({ kind: 'token-wanted' }));
+  start(data, tokens);
   port.on('message', (message: ToSender) => {
+    if (message.kind === 'token') return tokens.give(message.token);
     if (message.kind === 'close') {
       void shutdownAzureMonitor().then(
         () => tell({ kind: 'closed' }),

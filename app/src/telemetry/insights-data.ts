@@ -44,11 +44,16 @@ export interface Batch {
   readonly measures: readonly MeasureData[];
 }
 
-export type ToSender = { readonly kind: 'batch'; readonly batch: Batch } | { readonly kind: 'close' };
+export type ToSender =
+  | { readonly kind: 'batch'; readonly batch: Batch }
+  /** Absent: the identity gives none now. */
+  | { readonly kind: 'token'; readonly token?: string }
+  | { readonly kind: 'close' };
 
 export type FromSender =
   /** A batch was handed to the SDK: there is room for another. */
   | { readonly kind: 'took' }
+  | { readonly kind: 'token-wanted' }
   /** The endpoint answered, or did not; `reason` in a word. */
   | { readonly kind: 'sent' }
   | { readonly kind: 'unsent'; readonly reason: string }
@@ -59,4 +64,6 @@ export interface SenderData {
   readonly connectionString: string;
   /** Origin of the one place that may be connected to. */
   readonly endpoint: string;
+  /** It takes telemetry with a Microsoft Entra token only. */
+  readonly byIdentity: boolean;
 }

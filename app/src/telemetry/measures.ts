@@ -1,6 +1,6 @@
 /**
- * Custom metrics: a small set, summed here so that every request counts in them, sampled or not. A fold over the events.
- * Label sets are bounded whatever callers send.
+ * Custom metrics: a small set, summed here so that every request counts in them, sampled or not. A fold over the events;
+ * one look into a map an event, and the rest when the sums are taken. Bounded whatever callers send.
  */
 import type { Observe, ProxyEvent } from './events.ts';
 import type { MeasureData } from './insights-data.ts';
@@ -19,19 +19,34 @@ type Name = keyof typeof MEASURES;
 type Finished = Extract<ProxyEvent, { kind: 'request-finished' }>;
 type Ended = Extract<ProxyEvent, { kind: 'attempt-ended' }>;
 
-interface Series {
-  readonly name: Name;
-  readonly kind: MeasureData['kind'];
-  readonly dimensions: Readonly<Record<string, string>>;
-  readonly values: number[];
+/** Requests that are alike. */
+interface Requests {
+  readonly labels: Readonly<
+    Record<'client' | 'operation' | 'status' | 'ending' | 'code' | 'backend' | 'deployment', string>
+  >;
+  count: number;
+  promptTokens: number;
+  completionTokens: number;
+  readonly heldMs: number[];
 }
 
-/** Between two batches; what is beyond goes into `other`, so that sums stay right. */
-const MOST_SERIES = 1000;
-/** Of one series between two batches: a distribution needs no more. */
+/** Attempts that are alike. */
+interface Attempts {
+  readonly labels: Readonly<Record<'backend' | 'deployment' | 'outcome', string>>;
+  readonly isLast: boolean;
+  count: number;
+  readonly firstContentMs: number[];
+}
+
+/** Kinds of requests, and of attempts, that are told apart between two batches; further ones are `other`. */
+const MOST_KINDS = 500;
+/** Of one kind between two batches: a distribution needs no more. */
 const MOST_VALUES = 200;
 const NOBODY = 'none';
+const OTHER = 'other';
 const NOT_LET_IN = 'client_not_allowed';
+/** After one of these no other backend is asked. */
+const LAST: ReadonlySet<string> = new Set(['served', 'refused', 'broken', 'abandoned']);
 
 export interface Measures {
   readonly observe: Observe;
@@ -40,53 +55,47 @@ export interface Measures {
 }
 
 export function createMeasures(): Measures {
-  let series = new Map<string, Series>();
-
-  function seriesOf(name: Name, kind: MeasureData['kind'], labels: readonly string[]): Series {
-    const key = `${name}\n${labels.join('\n')}`;
-    const known = series.get(key);
-    if (known !== undefined) return known;
-    const names: readonly string[] = MEASURES[name];
-    if (series.size >= MOST_SERIES && labels.some((label) => label !== OTHER)) {
-      return seriesOf(
-        name,
-        kind,
-        names.map(() => OTHER),
-      );
-    }
-    const dimensions = Object.fromEntries(names.map((label, index) => [label, labels[index] ?? '']));
-    const made = { name, kind, dimensions, values: [] };
-    series.set(key, made);
-    return made;
-  }
-
-  function add(name: Name, value: number, ...labels: readonly string[]): void {
-    const { values } = seriesOf(name, 'sum', labels);
-    values[0] = (values[0] ?? 0) + value;
-  }
-
-  function measure(name: Name, value: number | undefined, ...labels: readonly string[]): void {
-    if (value === undefined) return;
-    const { values } = seriesOf(name, 'values', labels);
-    if (values.length < MOST_VALUES) values.push(Math.round(value));
-  }
+  let requests = new Map<string, Requests>();
+  let attempts = new Map<string, Attempts>();
 
   function onFinished(event: Finished): void {
-    const { status, ending, code = '', usage, deployment, backend = NOBODY } = event;
+    const { usage, heldMs } = event;
+    const alike = requestsLike(event);
+    alike.count += 1;
+    if (usage !== undefined) {
+      alike.promptTokens += usage.promptTokens;
+      alike.completionTokens += usage.completionTokens;
+    }
+    if (heldMs !== undefined) keep(alike.heldMs, heldMs);
+  }
+
+  function requestsLike(event: Finished): Requests {
+    const { status, ending, code = '', backend = NOBODY } = event;
     const client = event.client === '' || code === NOT_LET_IN ? NOBODY : event.client;
     const operation = event.operation === '' ? NOBODY : event.operation;
-    add('balancer.requests', 1, client, operation, String(status), ending, code);
-    measure('balancer.held_ms', event.heldMs, deployment);
-    if (usage === undefined) return;
-    add('balancer.tokens', usage.promptTokens, client, backend, deployment, 'prompt');
-    add('balancer.tokens', usage.completionTokens, client, backend, deployment, 'completion');
+    const key = `${client}\n${operation}\n${status} ${ending} ${code}\n${backend}\n${event.deployment}`;
+    const known = requests.get(key);
+    if (known !== undefined) return known;
+    const isRoom = requests.size < MOST_KINDS;
+    const named = isRoom ? { client, deployment: event.deployment } : { client: OTHER, deployment: OTHER };
+    const labels = { ...named, operation, status: String(status), ending, code, backend };
+    const made = { labels, count: 0, promptTokens: 0, completionTokens: 0, heldMs: [] };
+    return put(requests, isRoom ? key : `\n${operation}\n${status} ${ending} ${code}\n${backend}`, made);
   }
 
   function onEnded({ backend, deployment, outcome, firstContentMs }: Ended): void {
     const what = outcome.kind === 'failed' ? outcome.cause : outcome.kind;
-    add('balancer.attempts', 1, backend, deployment, what);
-    if (!LAST.has(outcome.kind)) add('balancer.failovers', 1, backend, deployment, what);
-    measure('balancer.first_content_ms', firstContentMs, backend, deployment);
+    const key = `${backend}\n${deployment}\n${what}`;
+    const alike = attempts.get(key) ?? attemptsLike(key, backend, deployment, what);
+    alike.count += 1;
+    if (firstContentMs !== undefined) keep(alike.firstContentMs, firstContentMs);
+  }
+
+  function attemptsLike(key: string, backend: string, deployment: string, outcome: string): Attempts {
+    const isRoom = attempts.size < MOST_KINDS;
+    const labels = { backend, deployment: isRoom ? deployment : OTHER, outcome };
+    const made = { labels, isLast: LAST.has(outcome), count: 0, firstContentMs: [] };
+    return put(attempts, isRoom ? key : `${backend}\n\n${outcome}`, made);
   }
 
   return {
@@ -95,13 +104,64 @@ export function createMeasures(): Measures {
       else if (event.kind === 'attempt-ended') onEnded(event);
     },
     take() {
-      const taken = [...series.values()];
-      series = new Map();
+      const taken = [
+        ...[...requests.values()].flatMap(measuresOfRequests),
+        ...[...attempts.values()].flatMap(measuresOfAttempts),
+      ];
+      requests = new Map();
+      attempts = new Map();
       return taken;
     },
   };
 }
 
-const OTHER = 'other';
-/** After one of these no other backend is asked. */
-const LAST: ReadonlySet<string> = new Set(['served', 'refused', 'broken', 'abandoned']);
+function measuresOfRequests({
+  labels,
+  count,
+  promptTokens,
+  completionTokens,
+  heldMs,
+}: Requests): readonly MeasureData[] {
+  return [
+    measure('balancer.requests', 'sum', labels, [count]),
+    measure('balancer.held_ms', 'values', labels, heldMs),
+    measure('balancer.tokens', 'sum', { ...labels, type: 'prompt' }, promptTokens > 0 ? [promptTokens] : []),
+    measure(
+      'balancer.tokens',
+      'sum',
+      { ...labels, type: 'completion' },
+      completionTokens > 0 ? [completionTokens] : [],
+    ),
+  ].filter(({ values }) => values.length > 0);
+}
+
+function measuresOfAttempts({ labels, isLast, count, firstContentMs }: Attempts): readonly MeasureData[] {
+  return [
+    measure('balancer.attempts', 'sum', labels, [count]),
+    measure('balancer.failovers', 'sum', labels, isLast ? [] : [count]),
+    measure('balancer.first_content_ms', 'values', labels, firstContentMs),
+  ].filter(({ values }) => values.length > 0);
+}
+
+/** With those labels that the metric has. */
+function measure(
+  name: Name,
+  kind: MeasureData['kind'],
+  labels: Readonly<Record<string, string>>,
+  values: readonly number[],
+): MeasureData {
+  const dimensions = Object.fromEntries(MEASURES[name].map((label) => [label, labels[label] ?? '']));
+  return { name, kind, dimensions, values };
+}
+
+/** What is there under this key, else this. */
+function put<T>(all: Map<string, T>, key: string, made: T): T {
+  const known = all.get(key);
+  if (known !== undefined) return known;
+  all.set(key, made);
+  return made;
+}
+
+function keep(values: number[], value: number): void {
+  if (values.length < MOST_VALUES) values.push(Math.round(value));
+}

@@ -1,5 +1,11 @@
 import assert from 'node:assert/strict';
-import { createTracing, isTracestate, parseTraceparent, tellTrace } from '../../../app/src/proxy/trace-context.ts';
+import {
+  createTracing as createRealTracing,
+  isTracestate,
+  parseTraceparent,
+  tellTrace,
+  type Tracing,
+} from '../../../app/src/proxy/trace-context.ts';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
 const SPAN = 'b7ad6b7169203331';
@@ -72,6 +78,9 @@ describe('a tracestate', () => {
 });
 
 describe('tracing', () => {
+  const createTracing = (samplePercent: number, random: () => number): Tracing =>
+    createRealTracing({ samplePercent, random, clock: () => 0 });
+
   it('goes on with the trace of a caller, whose decision it follows', () => {
     const tracing = createTracing(0, () => 0.5);
     const { span, tracestate } = tracing.begin({ traceparent: `00-${TRACE}-${SPAN}-01`, tracestate: 'a=1' });
@@ -105,15 +114,37 @@ describe('tracing', () => {
 
   it('gives each attempt a span of its own, of which its backend is told', () => {
     const tracing = createTracing(100, () => 0);
-    const trace = tracing.begin({ traceparent: `00-${TRACE}-${SPAN}-00`, tracestate: 'a=1' });
+    const trace = tracing.begin({ traceparent: `00-${TRACE}-${SPAN}-01`, tracestate: 'a=1' });
     const [first, second] = [tracing.child(trace), tracing.child(trace)];
     assert.notEqual(first.spanId, second.spanId);
     assert.deepEqual([first.traceId, first.parentId], [TRACE, trace.span.spanId]);
     const headers: Record<string, string> = { traceparent: 'as it came', tracestate: 'as it came' };
     tellTrace(headers, trace, first);
-    assert.deepEqual(headers, { traceparent: `00-${TRACE}-${first.spanId}-00`, tracestate: 'a=1' });
-    tellTrace(headers, { span: { ...trace.span, isSampled: true } }, { ...second, isSampled: true });
-    assert.deepEqual(headers, { traceparent: `00-${TRACE}-${second.spanId}-01` });
+    assert.deepEqual(headers, { traceparent: `00-${TRACE}-${first.spanId}-01`, tracestate: 'a=1' });
+    tellTrace(headers, { span: trace.span }, { ...second, isSampled: false });
+    assert.deepEqual(headers, { traceparent: `00-${TRACE}-${second.spanId}-00` });
+  });
+
+  it('needs no further ids of what is not sampled', () => {
+    const trace = createTracing(0, () => 0).begin({});
+    assert.deepEqual(createTracing(0, () => 0).child(trace), trace.span);
+  });
+
+  it('without a percentage keeps all traces while there are few, and about ten a second of more', () => {
+    let now = 0;
+    const tracing = createRealTracing({ random: () => 0.5, clock: () => now });
+    const percents = (count: number): readonly number[] =>
+      Array.from({ length: count }, () => tracing.begin({}).span.samplePercent ?? 0);
+    assert.deepEqual(new Set(percents(10)), new Set([100]));
+    assert.equal(percents(10).at(-1), 50);
+    now = 1000;
+    assert.deepEqual(new Set(percents(20)), new Set([50]));
+    assert.equal(percents(80).at(-1), 10);
+    now = 2000;
+    // Each weighs as much as those it stands for.
+    assert.deepEqual(new Set(percents(100)), new Set([10]));
+    now = 4000;
+    assert.deepEqual(new Set(percents(5)), new Set([100]));
   });
 
   it('makes ids that differ', () => {
