@@ -89,6 +89,7 @@ export function compose(config: Config, edges: Edges): Balancer {
   });
   const ledger = createLedger(wallClockMs);
   const credential = edges.credential ?? azureCredential(config.azureClientId);
+  const telemetryTokens = createTokenSource({ credential, wallClockMs, scope: TELEMETRY_SCOPE });
   const insights =
     config.insights === undefined
       ? undefined
@@ -96,7 +97,7 @@ export function compose(config: Config, edges: Edges): Balancer {
           notify: edges.observe,
           clock,
           wallClockMs,
-          token: createTokenSource({ credential, wallClockMs, scope: TELEMETRY_SCOPE }).token,
+          token: () => telemetryTokens.token(),
         });
   const observe = observeAll([
     edges.observe,

@@ -84,7 +84,7 @@ interface Token {
 /** Tokens come from the other side: this one can reach no identity. They are renewed there, so it asks often. */
 class Tokens {
   private readonly ask: () => void;
-  private waiting: { give(token: Token): void; fail(error: Error): void }[] = [];
+  private waiting: { readonly give: (token: Token) => void; readonly fail: (error: Error) => void }[] = [];
 
   constructor(ask: () => void) {
     this.ask = ask;

@@ -1,6 +1,6 @@
 /**
- * Application Insights, this side of it: folds the events into spans, lines and metrics and gives them, a batch a
- * second, to a thread of its own (app-insights.ts), where the SDK may take the time and memory that it takes. Nothing
+ * Application Insights, this side of it: folds the events into spans, lines and metrics and gives them, every two
+ * seconds, to a thread of its own (app-insights.ts), where the SDK may take the time and memory that it takes. Nothing
  * here waits for it: what it cannot take is left out and counted.
  */
 import { Worker } from 'node:worker_threads';
@@ -48,15 +48,29 @@ export interface InsightsParts {
   readonly wallClockMs: () => number;
   /** For a resource that is asked by identity. */
   readonly token: () => Promise<string>;
+  /** The real thread by default. */
+  readonly startSender?: (config: InsightsConfig) => Sender;
 }
 
-export function startInsights(config: InsightsConfig, { notify, clock, wallClockMs, token }: InsightsParts): Insights {
+/** As much of a thread as is needed of it. */
+export interface Sender {
+  postMessage(message: ToSender, transfer: []): void;
+  on(event: 'message', listener: (message: FromSender) => void): unknown;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  on(event: 'exit', listener: () => void): unknown;
+  terminate(): Promise<unknown>;
+}
+
+export function startInsights(
+  config: InsightsConfig,
+  { notify, clock, wallClockMs, token, startSender = startThread }: InsightsParts,
+): Insights {
   let spans: SpanData[] = [];
   let lines: LineData[] = [];
   let untaken = 0;
   let leftOut = 0;
   let isClosed = false;
-  let worker: Worker | undefined;
+  let worker: Sender | undefined;
   const measures = createMeasures();
   const trouble = createTrouble(notify, clock);
 
@@ -89,7 +103,7 @@ export function startInsights(config: InsightsConfig, { notify, clock, wallClock
     });
   }
 
-  function giveToken(sender: Worker): void {
+  function giveToken(sender: Sender): void {
     token().then(
       (given) => post(sender, { kind: 'token', token: given }),
       () => {
@@ -111,15 +125,22 @@ export function startInsights(config: InsightsConfig, { notify, clock, wallClock
     leftOut = 0;
   }
 
+  function sendLater(): NodeJS.Timeout {
+    return setTimeout(() => {
+      timer = sendLater();
+      send();
+    }, SENT_EVERY_MS).unref();
+  }
+
   start();
-  const timer = setInterval(send, SENT_EVERY_MS).unref();
+  let timer = sendLater();
 
   return {
     observe,
     async close() {
       if (isClosed) return;
       isClosed = true;
-      clearInterval(timer);
+      clearTimeout(timer);
       changes.flush();
       untaken = 0;
       send();
@@ -129,7 +150,7 @@ export function startInsights(config: InsightsConfig, { notify, clock, wallClock
 }
 
 /** The SDK looks into the environment; it is shown what is meant for it, and no more. */
-function startSender({ connectionString, endpoint, byIdentity, roleName, roleInstance }: InsightsConfig): Worker {
+function startThread({ connectionString, endpoint, byIdentity, roleName, roleInstance }: InsightsConfig): Worker {
   const workerData: SenderData = { connectionString, endpoint, byIdentity };
   const file = import.meta.url.endsWith('.ts') ? './app-insights.ts' : './app-insights.js';
   const worker = new Worker(new URL(file, import.meta.url), {
@@ -158,7 +179,7 @@ function startSender({ connectionString, endpoint, byIdentity, roleName, roleIns
   return worker;
 }
 
-async function closeSender(worker: Worker | undefined): Promise<void> {
+async function closeSender(worker: Sender | undefined): Promise<void> {
   if (worker === undefined) return;
   const closed = new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, CLOSE_MS);
@@ -176,7 +197,7 @@ async function closeSender(worker: Worker | undefined): Promise<void> {
   await worker.terminate();
 }
 
-function post(worker: Worker, message: ToSender): void {
+function post(worker: Sender, message: ToSender): void {
   worker.postMessage(message, []);
 }
 
