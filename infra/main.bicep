@@ -93,6 +93,9 @@ param minReplicas int = 1
 @maxValue(1000)
 param maxReplicas int = 10
 
+@description('Address that is told when something is wrong. Empty: no alerts.')
+param alertEmail string = ''
+
 @description('Tier of API Management.')
 param apimSku apimSkuType = 'BasicV2'
 @description('Address that API Management shows as its publisher.')
@@ -219,6 +222,7 @@ module app 'modules/app.bicep' = if (useApp) {
     entraAllowedOperators: empty(entraAllowedOperators) ? deployer : entraAllowedOperators
     minReplicas: minReplicas
     maxReplicas: maxReplicas
+    connectionString: monitoring.outputs.connectionString
   }
   dependsOn: [openAi]
 }
@@ -243,6 +247,27 @@ module apim 'modules/apim.bicep' = if (useApim) {
     connectionString: monitoring.outputs.connectionString
   }
   dependsOn: [openAi]
+}
+
+// What they read is the container app's: API Management tells of itself in tables of its own.
+module workbook 'modules/workbook.bicep' = if (useApp) {
+  scope: group
+  params: {
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+  }
+}
+
+module alerts 'modules/alerts.bicep' = if (useApp && !empty(alertEmail)) {
+  scope: group
+  params: {
+    token: token
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    email: alertEmail
+  }
 }
 
 // azd writes these into its environment. What is not deployed is empty and not left out: an old value would stay.

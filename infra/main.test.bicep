@@ -37,6 +37,7 @@ module most 'main.bicep' = {
     appExists: true
     minReplicas: 2
     maxReplicas: 20
+    alertEmail: 'team@example.com'
     apimSku: 'StandardV2'
     apimPublisherEmail: 'team@example.com'
   }

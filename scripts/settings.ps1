@@ -206,7 +206,7 @@ function Test-Limits($setting) {
 # BALANCER_SETTINGS
 
 # Not here: what the template sets itself, what has a setting of its own, and what is about who may call.
-$balancer_settings = 'CONNECT_TIMEOUT_SECONDS HTTP_TIMEOUT_SECONDS STREAM_IDLE_TIMEOUT_SECONDS SSE_KEEPALIVE_SECONDS FIRST_TOKEN_TIMEOUT_SECONDS MAX_HOLD_SECONDS PRIORITY_WAIT_MS SPILL_LONG_PROMPTS AFFINITY MAX_BODY_BYTES MAX_BUFFERED_BYTES MAX_CONCURRENT_REQUESTS LOG_FORMAT'
+$balancer_settings = 'CONNECT_TIMEOUT_SECONDS HTTP_TIMEOUT_SECONDS STREAM_IDLE_TIMEOUT_SECONDS SSE_KEEPALIVE_SECONDS FIRST_TOKEN_TIMEOUT_SECONDS MAX_HOLD_SECONDS PRIORITY_WAIT_MS SPILL_LONG_PROMPTS AFFINITY STREAM_USAGE MAX_BODY_BYTES MAX_BUFFERED_BYTES MAX_CONCURRENT_REQUESTS TRACE_SAMPLE_PERCENT LOG_FORMAT'
 
 # The setting of this template that a setting of the balancer comes from; empty when there is none.
 function Find-OwnSetting($name) {
@@ -226,8 +226,13 @@ function Find-Form($name, $value) {
         if ($value -cmatch '\A[0-9]{1,15}\z') { return '' }
         return 'a whole number, of digits only'
     }
+    if ($name -cmatch '_PERCENT\z') {
+        if ($value -cmatch '\A[0-9]{1,3}([.][0-9]{1,3})?\z') { return '' }
+        return 'a number of percent such as 10 or 0.5'
+    }
     $choices = 'true false'
     if ($name -ceq 'AFFINITY') { $choices = 'off prefix user' }
+    if ($name -ceq 'STREAM_USAGE') { $choices = 'add off' }
     if ($name -ceq 'LOG_FORMAT') { $choices = 'text json' }
     if (Test-OneOf $value $choices) { return '' }
     return "one of $choices, written exactly so"
@@ -444,7 +449,7 @@ function Test-Locations($list) {
 $keys = New-Object 'System.Collections.Generic.HashSet[string]'
 
 # False, and every mistake is told, when there is one.
-$settings = 'LOAD_BALANCER OPENAI_CAPACITY EMBEDDING_CAPACITY OPENAI_LOCATIONS OPENAI_BACKENDS CHAT_MODEL_NAME CHAT_MODEL_VERSION CHAT_MODEL_SKU EMBEDDING_MODEL_NAME EMBEDDING_MODEL_VERSION EMBEDDING_MODEL_SKU CLIENT_API_KEYS CLIENT_LIMITS BALANCER_SETTINGS OPERATOR_KEYS ENTRA_TENANT_ID ENTRA_ALLOWED_CLIENTS ENTRA_ALLOWED_OPERATORS MIN_REPLICAS MAX_REPLICAS APIM_SKU APIM_PUBLISHER_EMAIL'
+$settings = 'LOAD_BALANCER OPENAI_CAPACITY EMBEDDING_CAPACITY OPENAI_LOCATIONS OPENAI_BACKENDS CHAT_MODEL_NAME CHAT_MODEL_VERSION CHAT_MODEL_SKU EMBEDDING_MODEL_NAME EMBEDDING_MODEL_VERSION EMBEDDING_MODEL_SKU CLIENT_API_KEYS CLIENT_LIMITS BALANCER_SETTINGS OPERATOR_KEYS ENTRA_TENANT_ID ENTRA_ALLOWED_CLIENTS ENTRA_ALLOWED_OPERATORS MIN_REPLICAS MAX_REPLICAS ALERT_EMAIL APIM_SKU APIM_PUBLISHER_EMAIL'
 
 # A name with a typing error sets nothing, and what it was meant to set may be who may call. Only names that look like ours are looked at: others may
 # be of other programs. What azd prints for a value is not looked at but for being empty.
@@ -459,7 +464,7 @@ function Test-Names {
             continue
         }
         if ($name -ceq 'APIM_GATEWAY_URL') { continue }
-        if ($name.ToUpperInvariant() -cnotmatch '\A(APIM_|BACKEND_|BALANC|CHAT_MODEL|CLIENT_|EMBEDDING_|ENTRA_|LOAD_BAL|MAX_REP|MIN_REP|OPENAI_BACK|OPENAI_CAP|OPENAI_LOC|OPENAI_REG|OPERATOR)') { continue }
+        if ($name.ToUpperInvariant() -cnotmatch '\A(ALERT|APIM_|BACKEND_|BALANC|CHAT_MODEL|CLIENT_|EMBEDDING_|ENTRA_|LOAD_BAL|MAX_REP|MIN_REP|OPENAI_BACK|OPENAI_CAP|OPENAI_LOC|OPENAI_REG|OPERATOR)') { continue }
         if (-not (Test-OneOf $name $settings)) {
             mistake "$name is not a setting of this template, so it would change nothing; there are $settings. Empty it: azd env set $name="
         }
@@ -473,6 +478,7 @@ function Test-Settings {
     # Step: check the front
     Test-ChoiceSetting 'LOAD_BALANCER' 'aca apim both' 'aca'
     Test-ChoiceSetting 'APIM_SKU' 'BasicV2 StandardV2 Developer Basic Standard Premium' 'BasicV2'
+    Test-Address 'ALERT_EMAIL' 'team@example.com'
     Test-Address 'APIM_PUBLISHER_EMAIL' 'noreply@example.com'
 
     # Step: check the numbers

@@ -233,7 +233,7 @@ check_limits() { # NAME VALUE
 # BALANCER_SETTINGS
 
 # Not here: what the template sets itself, what has a setting of its own, and what is about who may call.
-balancer_settings='CONNECT_TIMEOUT_SECONDS HTTP_TIMEOUT_SECONDS STREAM_IDLE_TIMEOUT_SECONDS SSE_KEEPALIVE_SECONDS FIRST_TOKEN_TIMEOUT_SECONDS MAX_HOLD_SECONDS PRIORITY_WAIT_MS SPILL_LONG_PROMPTS AFFINITY MAX_BODY_BYTES MAX_BUFFERED_BYTES MAX_CONCURRENT_REQUESTS LOG_FORMAT'
+balancer_settings='CONNECT_TIMEOUT_SECONDS HTTP_TIMEOUT_SECONDS STREAM_IDLE_TIMEOUT_SECONDS SSE_KEEPALIVE_SECONDS FIRST_TOKEN_TIMEOUT_SECONDS MAX_HOLD_SECONDS PRIORITY_WAIT_MS SPILL_LONG_PROMPTS AFFINITY STREAM_USAGE MAX_BODY_BYTES MAX_BUFFERED_BYTES MAX_CONCURRENT_REQUESTS TRACE_SAMPLE_PERCENT LOG_FORMAT'
 
 is_count() { # VALUE: of 0 and more
   case $1 in
@@ -252,6 +252,13 @@ is_seconds() { # VALUE: perhaps with decimals, three at most
   case ${1%%.*} in
     '' | *[!0-9]* | ???????*) return 1 ;;
   esac
+}
+
+is_percent() { # VALUE: like seconds, but with three digits at most before the decimals
+  case ${1%%.*} in
+    ????*) return 1 ;;
+  esac
+  is_seconds "$1"
 }
 
 # Sets `own` to the setting of this template that a setting of the balancer comes from; to nothing when there is none.
@@ -276,7 +283,12 @@ find_form() { # NAME VALUE
       form='a whole number, of digits only'
       ! is_count "$2" || form=''
       ;;
+    *_PERCENT)
+      form='a number of percent such as 10 or 0.5'
+      ! is_percent "$2" || form=''
+      ;;
     AFFINITY) choices='off prefix user' ;;
+    STREAM_USAGE) choices='add off' ;;
     LOG_FORMAT) choices='text json' ;;
     *) choices='true false' ;;
   esac
@@ -508,7 +520,7 @@ check_locations() { # LIST
   [ "$number" -le 20 ] || mistake "OPENAI_LOCATIONS has $number regions, but must have at most 20: azd env set OPENAI_LOCATIONS \"eastus2,swedencentral,westus3\""
 }
 
-settings='LOAD_BALANCER OPENAI_CAPACITY EMBEDDING_CAPACITY OPENAI_LOCATIONS OPENAI_BACKENDS CHAT_MODEL_NAME CHAT_MODEL_VERSION CHAT_MODEL_SKU EMBEDDING_MODEL_NAME EMBEDDING_MODEL_VERSION EMBEDDING_MODEL_SKU CLIENT_API_KEYS CLIENT_LIMITS BALANCER_SETTINGS OPERATOR_KEYS ENTRA_TENANT_ID ENTRA_ALLOWED_CLIENTS ENTRA_ALLOWED_OPERATORS MIN_REPLICAS MAX_REPLICAS APIM_SKU APIM_PUBLISHER_EMAIL'
+settings='LOAD_BALANCER OPENAI_CAPACITY EMBEDDING_CAPACITY OPENAI_LOCATIONS OPENAI_BACKENDS CHAT_MODEL_NAME CHAT_MODEL_VERSION CHAT_MODEL_SKU EMBEDDING_MODEL_NAME EMBEDDING_MODEL_VERSION EMBEDDING_MODEL_SKU CLIENT_API_KEYS CLIENT_LIMITS BALANCER_SETTINGS OPERATOR_KEYS ENTRA_TENANT_ID ENTRA_ALLOWED_CLIENTS ENTRA_ALLOWED_OPERATORS MIN_REPLICAS MAX_REPLICAS ALERT_EMAIL APIM_SKU APIM_PUBLISHER_EMAIL'
 
 # A name with a typing error sets nothing, and what it was meant to set may be who may call. Only names that look like ours are looked at: others may
 # be of other programs. What azd prints for a value is not looked at but for being empty.
@@ -521,7 +533,7 @@ check_names() {
     fi
     case $(printf '%s' "$name" | tr '[:lower:]' '[:upper:]') in
       APIM_GATEWAY_URL) continue ;;
-      APIM_* | BACKEND_* | BALANC* | CHAT_MODEL* | CLIENT_* | EMBEDDING_* | ENTRA_* | LOAD_BAL* | MAX_REP* | MIN_REP* | OPENAI_BACK* | OPENAI_CAP* | OPENAI_LOC* | OPENAI_REG* | OPERATOR*) ;;
+      ALERT* | APIM_* | BACKEND_* | BALANC* | CHAT_MODEL* | CLIENT_* | EMBEDDING_* | ENTRA_* | LOAD_BAL* | MAX_REP* | MIN_REP* | OPENAI_BACK* | OPENAI_CAP* | OPENAI_LOC* | OPENAI_REG* | OPERATOR*) ;;
       *) continue ;;
     esac
     is_one_of "$name" "$settings" || mistake "$name is not a setting of this template, so it would change nothing; there are $settings. Empty it: azd env set $name="
@@ -535,6 +547,7 @@ check_settings() {
   # Step: check the front
   check_choice LOAD_BALANCER "${LOAD_BALANCER:-}" 'aca apim both' aca
   check_choice APIM_SKU "${APIM_SKU:-}" 'BasicV2 StandardV2 Developer Basic Standard Premium' BasicV2
+  check_address ALERT_EMAIL "${ALERT_EMAIL:-}" team@example.com
   check_address APIM_PUBLISHER_EMAIL "${APIM_PUBLISHER_EMAIL:-}" noreply@example.com
 
   # Step: check the numbers

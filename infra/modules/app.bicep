@@ -44,6 +44,9 @@ param minReplicas int
 @minValue(1)
 param maxReplicas int
 
+@description('Where Application Insights takes telemetry.')
+param connectionString string
+
 // What follows is the same whether the app exists or not: `azd deploy` changes the image and nothing else.
 var port = 8080
 // Until the first `azd deploy`: it listens on 8080 and answers GET /healthz too, so that the probes below hold for both.
@@ -95,6 +98,9 @@ var ownSettings = concat(
     { name: 'AZURE_TOKEN_CREDENTIALS', value: 'ManagedIdentityCredential' }
     { name: 'DEPLOYMENT_ALIASES', value: deploymentAliases }
     { name: 'ENTRA_TENANT_ID', value: entraTenantIds }
+    { name: 'APPLICATIONINSIGHTS_CONNECTION_STRING', secretRef: 'insights-connection-string' }
+    // By the identity: the resource takes nothing without a token.
+    { name: 'APPLICATIONINSIGHTS_AUTHENTICATION_STRING', value: 'Authorization=AAD' }
   ],
   optionalSettings,
   clientKeySettings,
@@ -138,7 +144,8 @@ resource app 'Microsoft.App/containerApps@2025-07-01' = {
       registries: [{ server: registryServer, identity: identityId }]
       secrets: concat(
         empty(clientApiKeys) ? [] : [{ name: 'client-api-keys', value: clientApiKeys }],
-        empty(operatorKeys) ? [] : [{ name: 'operator-keys', value: operatorKeys }]
+        empty(operatorKeys) ? [] : [{ name: 'operator-keys', value: operatorKeys }],
+        [{ name: 'insights-connection-string', value: connectionString }]
       )
     }
     template: {

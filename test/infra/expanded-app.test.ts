@@ -9,6 +9,9 @@ import { asList, asText, at, type Value } from './bicep/values.ts';
 
 const PLACEHOLDER = 'mcr.microsoft.com/dotnet/samples:aspnetapp';
 const CLIENT_ID = 'ffffffff-2222-4333-8444-555555555555';
+/** Azure knows it. */
+const INSIGHTS = `{{appi-${TOKEN}.properties.ConnectionString}}`;
+const CONNECTION_STRING = `InstrumentationKey=${CLIENT_ID};IngestionEndpoint=https://northeurope-2.in.applicationinsights.azure.com/`;
 const PERSON = 'eeeeeeee-2222-4333-8444-555555555555';
 const OTHER_TENANT = 'dddddddd-2222-4333-8444-555555555555';
 const URLS = ['eastus2', 'swedencentral', 'westus3'].map(
@@ -50,7 +53,8 @@ function configOf(settings: Settings): Config {
   const env = Object.entries(variablesOf(app)).map(([name, value]) => {
     const secret = value.startsWith('secret: ') ? value.slice('secret: '.length) : undefined;
     if (secret !== undefined) used.add(secret);
-    const known = secret === undefined ? value.replace(IDENTITY_CLIENT_ID, CLIENT_ID) : secrets[secret];
+    const given = secret === undefined ? value.replace(IDENTITY_CLIENT_ID, CLIENT_ID) : secrets[secret];
+    const known = given === INSIGHTS ? CONNECTION_STRING : given;
     assert.ok(known !== undefined && !known.includes('{{'), `${name} is ${known}`);
     return [name, known] as const;
   });
@@ -80,7 +84,7 @@ describe('the container app', () => {
       activeRevisionsMode: 'Single',
       ingress: { external: true, targetPort: 8080, transport: 'auto', allowInsecure: false },
       registries: [{ server: `{{cr${TOKEN}.properties.loginServer}}`, identity: IDENTITY }],
-      secrets: [],
+      secrets: [{ name: 'insights-connection-string', value: INSIGHTS }],
     });
     assert.deepEqual(Object.keys(template).toSorted(), ['containers', 'scale', 'terminationGracePeriodSeconds']);
     assert.equal(template.terminationGracePeriodSeconds, 600);
@@ -130,6 +134,8 @@ describe('the container app', () => {
       [`BACKEND_${i + 1}_WEIGHT`, '1'],
     ]);
     assert.deepEqual(variablesOf(appOf()), {
+      APPLICATIONINSIGHTS_CONNECTION_STRING: 'secret: insights-connection-string',
+      APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=AAD',
       HOST: '0.0.0.0',
       PORT: '8080',
       DRAIN_SECONDS: '570',
@@ -164,6 +170,7 @@ describe('the container app', () => {
     assert.deepEqual(secretsOf(app), {
       'client-api-keys': 'team-a=client-key-of-some-length',
       'operator-keys': 'alice=operator-key-of-some-length',
+      'insights-connection-string': INSIGHTS,
     });
   });
 
@@ -196,9 +203,12 @@ describe('the container app', () => {
       ['OPERATOR_KEYS', 'operator-keys'],
     ] as const) {
       const app = appOf({ [name]: 'somebody=key-of-some-length' });
-      assert.deepEqual(Object.keys(secretsOf(app)), [secret]);
+      assert.deepEqual(Object.keys(secretsOf(app)), [secret, 'insights-connection-string']);
       const keys = Object.entries(variablesOf(app)).filter(([, value]) => value.startsWith('secret: '));
-      assert.deepEqual(keys, [[name, `secret: ${secret}`]]);
+      assert.deepEqual(Object.fromEntries(keys), {
+        APPLICATIONINSIGHTS_CONNECTION_STRING: 'secret: insights-connection-string',
+        [name]: `secret: ${secret}`,
+      });
     }
   });
 

@@ -52,6 +52,7 @@ const OF_APP = [
   'Microsoft.ContainerRegistry/registries',
   'Microsoft.App/managedEnvironments',
   'Microsoft.Insights/diagnosticSettings',
+  'Microsoft.Insights/workbooks',
   'Microsoft.App/containerApps',
 ];
 const OF_APIM = [

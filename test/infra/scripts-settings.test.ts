@@ -29,6 +29,8 @@ const WRONG: Readonly<Record<string, readonly [values: Values, told: RegExp]>> =
     /APIM_PUBLISHER_EMAIL is 'me', but must be a mail address/,
   ],
   'an address with a quote': [{ APIM_PUBLISHER_EMAIL: 'a"b@c' }, /APIM_PUBLISHER_EMAIL is 'a"b@c'/],
+  'an address for alerts that is none': [{ ALERT_EMAIL: 'me' }, /ALERT_EMAIL is 'me', but must be a mail address/],
+  'an address for alerts with a typing error in its name': [{ ALERTS_EMAIL: 'a@b' }, /ALERTS_EMAIL is not a setting/],
   'two addresses': [{ APIM_PUBLISHER_EMAIL: 'a@b@c' }, /APIM_PUBLISHER_EMAIL/],
   'a size of API Management that has no circuit breaker': [{ APIM_SKU: 'Consumption' }, /APIM_SKU is 'Consumption'/],
   'a model with a quote': [{ CHAT_MODEL_NAME: "gpt'" }, /CHAT_MODEL_NAME is 'gpt''/],
@@ -127,6 +129,8 @@ const NOT_FURTHER: Readonly<Record<string, string | undefined>> = {
   ALLOW_ANONYMOUS: undefined,
   AZURE_CLIENT_ID: undefined,
   APPLICATIONINSIGHTS_CONNECTION_STRING: undefined,
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: undefined,
+  OTEL_SERVICE_NAME: undefined,
   BACKEND_1_URL: 'OPENAI_BACKENDS',
   BACKEND_1_NAME: undefined,
   BACKEND_1_PRIORITY: 'OPENAI_BACKENDS',
@@ -137,14 +141,14 @@ const NOT_FURTHER: Readonly<Record<string, string | undefined>> = {
 };
 
 /** Everything that the balancer reads, or is documented to, `n` as 1. */
-const OF_BALANCER = [...new Set([...SETTINGS, 'APPLICATIONINSIGHTS_CONNECTION_STRING'])].concat(
+const OF_BALANCER = [...SETTINGS].concat(
   BACKEND_SETTINGS.map((ending) => `BACKEND_1_${ending}`),
 );
 const FURTHER = OF_BALANCER.filter((name) => !Object.hasOwn(NOT_FURTHER, name));
 
 /** Values of every form that there is, and of none. */
 const TRIED = ['0', '1', '30', '150', '2.5', '0.125', '5.', '.5', '-1', '+1', '1e3', '0x10', '1.2345', '12ms', '1k']
-  .concat(['123456', '1234567', '123456789012345', '1234567890123456', 'off', 'prefix', 'user', 'Off', 'text', 'json'])
+  .concat(['123456', '1234567', '123456789012345', '1234567890123456', 'off', 'add', 'prefix', 'user', 'Off', 'text', 'json'])
   .concat(['true', 'false', 'TRUE', 'yes', 'no=thing', '*', '$HOME', '"5"', '5;5', '5,5', '\\5', 'ä']);
 
 /** What the balancer says to a value: a mistake in its form, in its bounds, or nothing. */
