@@ -28,7 +28,7 @@ interface Parent {
 }
 
 export interface TracingParts {
-  /** Of the traces that begin here; who calls with a trace has decided already. Absent: about ten a second. */
+  /** Of the traces that begin here; who calls with a trace has decided already. Absent: about five a second. */
   readonly samplePercent?: number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
@@ -64,10 +64,10 @@ export function tellTrace(headers: Record<string, string>, { tracestate }: Trace
   else headers['tracestate'] = tracestate;
 }
 
-const TRACES_A_SECOND = 10;
+const TRACES_A_SECOND = 5;
 const SECOND_MS = 1000;
 
-/** The percentage that makes about ten traces a second of what comes: of the last second, or of this one if it is busier. */
+/** The percentage that makes about five traces a second of what comes: of the last second, or of this one if it is busier. */
 function createPace(clock: () => number): () => number {
   let secondEndsAt = clock() + SECOND_MS;
   let count = 0;

@@ -19,7 +19,7 @@ export interface InsightsConfig {
   readonly endpoint: string;
   /** With a Microsoft Entra token: the resource may take nothing without. */
   readonly byIdentity: boolean;
-  /** Of the traces that begin here; absent: about ten a second. */
+  /** Of the traces that begin here; absent: about five a second. */
   readonly samplePercent?: number;
   readonly roleName: string;
   readonly roleInstance: string;

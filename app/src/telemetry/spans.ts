@@ -49,7 +49,8 @@ export function createSpans(wallClockMs: () => number, emit: (span: SpanData) =>
     const endMs = wallClockMs();
     const attempts = open.get(finished.requestId) ?? [];
     open.delete(finished.requestId);
-    const startMs = endMs - finished.durationMs;
+    // The event may be told a little after its end: no attempt began before its request.
+    const startMs = Math.min(endMs - finished.durationMs, attempts[0]?.startMs ?? endMs);
     emit({
       ...idsOf(span),
       kind: 'server',
