@@ -110,12 +110,14 @@ function tellEverything(): { readonly spans: readonly SpanData[]; readonly lines
     {
       kind: 'attempt-ended',
       ...attempt,
+      operation: 'chat/completions',
       durationMs: 1,
       outcome: { kind: 'throttled', retryAfterMs: 5, inStream: false },
     },
     {
       kind: 'attempt-ended',
       ...second,
+      operation: 'chat/completions',
       durationMs: 1,
       firstContentMs: 1,
       outcome: { kind: 'served', status: 200, usage },
@@ -241,6 +243,7 @@ describe('the names in queries and documentation', () => {
         requestId: 'r',
         backend: 'openai1',
         deployment: 'gpt',
+        operation: 'chat/completions',
         outcome: { kind: 'throttled', inStream: false },
         firstContentMs: 5,
         durationMs: 1,

@@ -141,14 +141,24 @@ const NOT_FURTHER: Readonly<Record<string, string | undefined>> = {
 };
 
 /** Everything that the balancer reads, or is documented to, `n` as 1. */
-const OF_BALANCER = [...SETTINGS].concat(
-  BACKEND_SETTINGS.map((ending) => `BACKEND_1_${ending}`),
-);
+const OF_BALANCER = [...SETTINGS].concat(BACKEND_SETTINGS.map((ending) => `BACKEND_1_${ending}`));
 const FURTHER = OF_BALANCER.filter((name) => !Object.hasOwn(NOT_FURTHER, name));
 
 /** Values of every form that there is, and of none. */
 const TRIED = ['0', '1', '30', '150', '2.5', '0.125', '5.', '.5', '-1', '+1', '1e3', '0x10', '1.2345', '12ms', '1k']
-  .concat(['123456', '1234567', '123456789012345', '1234567890123456', 'off', 'add', 'prefix', 'user', 'Off', 'text', 'json'])
+  .concat([
+    '123456',
+    '1234567',
+    '123456789012345',
+    '1234567890123456',
+    'off',
+    'add',
+    'prefix',
+    'user',
+    'Off',
+    'text',
+    'json',
+  ])
   .concat(['true', 'false', 'TRUE', 'yes', 'no=thing', '*', '$HOME', '"5"', '5;5', '5,5', '\\5', 'ä']);
 
 /** What the balancer says to a value: a mistake in its form, in its bounds, or nothing. */

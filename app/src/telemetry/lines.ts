@@ -4,7 +4,7 @@
  */
 import type { Observe } from './events.ts';
 import type { LineData } from './insights-data.ts';
-import { lineOf } from './log.ts';
+import { lineOf } from './log-lines.ts';
 import { compact } from './spans.ts';
 
 export function createLines(wallClockMs: () => number, emit: (line: LineData) => void): Observe {
