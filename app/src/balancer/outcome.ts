@@ -35,7 +35,8 @@ export type Outcome =
   | { readonly kind: 'failed'; readonly status?: number; readonly cause: FailureCause; readonly code?: string }
   /** `too-long`: the prompt, for this deployment; that of a worse priority may take it. */
   | { readonly kind: 'missing' | 'unsupported' | 'too-long' }
-  | { readonly kind: 'unauthorized'; readonly scope: 'host' | 'operation' }
+  /** `status`: 401 or 403; absent where it said so otherwise. */
+  | { readonly kind: 'unauthorized'; readonly scope: 'host' | 'operation'; readonly status?: number }
   /** After commit: the upstream broke (`reset`) or fell silent (`idle`). */
   | { readonly kind: 'broken'; readonly cause: 'reset' | 'idle' }
   /** The caller left. Never a backend's fault. */
@@ -81,7 +82,8 @@ export function classify(answer: ReceivedAnswer, wallClockMs: number, spillsLong
   if (FAILING_STATUSES.has(status)) return { kind: 'failed', status, cause: 'status' };
   if (status === 401 || status === 403) {
     // PermissionDenied: our identity lacks the role for this one operation; it may well have it for the others.
-    return { kind: 'unauthorized', scope: errorCodes(answer).includes('PermissionDenied') ? 'operation' : 'host' };
+    const scope = errorCodes(answer).includes('PermissionDenied') ? 'operation' : 'host';
+    return { kind: 'unauthorized', scope, status };
   }
   if (status === 404 && errorCodes(answer).includes('DeploymentNotFound')) return { kind: 'missing' };
   if (status === 400) return classifyBadRequest(answer, spillsLong);

@@ -216,7 +216,7 @@ export function createPool(options: PoolOptions): Pool {
       case 'unauthorized':
         // A role that was just given takes effect late, and until then Azure names the operation that it lacks.
         if (outcome.scope === 'operation') return isNew(host, now) ? undefined : succeed(loan, lease, now);
-        return judge(host, lease, (state) => onUnauthorized(state, isNew(host, now), now));
+        return judge(host, lease, (state) => onUnauthorized(state, isNew(host, now), now), outcome.status?.toString());
       case 'too-long':
       case 'unsupported':
         return succeed(loan, lease, now);

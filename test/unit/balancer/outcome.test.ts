@@ -150,7 +150,7 @@ describe('classify: our own credential', () => {
         '<html>403</html>',
         '',
       ]) {
-        assert.deepEqual(outcomeOf(status, { body }), { kind: 'unauthorized', scope: 'host' });
+        assert.deepEqual(outcomeOf(status, { body }), { kind: 'unauthorized', scope: 'host', status });
       }
     }
   });
@@ -161,10 +161,12 @@ describe('classify: our own credential', () => {
       assert.deepEqual(outcomeOf(status, { body: { error: { code: 'PermissionDenied', message } } }), {
         kind: 'unauthorized',
         scope: 'operation',
+        status,
       });
       assert.deepEqual(outcomeOf(status, { body: { error: { innererror: { code: 'PermissionDenied' } } } }), {
         kind: 'unauthorized',
         scope: 'operation',
+        status,
       });
     }
   });

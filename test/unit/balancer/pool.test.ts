@@ -181,6 +181,15 @@ describe('pool: throttles', () => {
     assert.deepEqual(driver.acquire(), { kind: 'none', why: 'unauthorized' });
   });
 
+  it('tells which status refused our credential', () => {
+    const driver = startPool(['openai1']);
+    driver.attempt('openai1', { kind: 'unauthorized', scope: 'host', status: 403 });
+    assert.deepEqual(
+      driver.changes.map(({ to, reason }) => [to.kind, reason]),
+      [['quarantined', '403']],
+    );
+  });
+
   it('doubles once for fifty simultaneous 429s', () => {
     const driver = startPool(['a']);
     for (const lease of leases(driver, 50)) driver.settle(lease, throttled());
