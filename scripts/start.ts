@@ -91,7 +91,7 @@ function whatToTry(url: string, fleet: Fleet): string {
     curl -i ${url}/v1/chat/completions -H 'content-type: application/json' -H 'api-key: ${key}' \\
       -d '{"model":"gpt-5.4-mini","messages":[{"role":"user","content":"hello"}]}'
   or with an SDK:  new OpenAI({ baseURL: '${url}/v1', apiKey: '${key}' })
-  Throttle one, ask again a few times, and look, here or in a browser (any name, password ${operatorKey}):
+  Throttle one, ask again a few times, and look: in a browser (any name, password ${operatorKey}), or the same as JSON:
     npm run simulator -- throttle openai1 30s
     curl -H 'api-key: ${operatorKey}' ${url}/status
 

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { codeOf, importsOf, packageOf, sourcesUnder, textOf, type ImportLine } from './support/sources.ts';
 
-const APP = sourcesUnder('app/src');
+/** What the browser runs too: it can read no TypeScript. */
+const PAGE = sourcesUnder('app/src/ops/page', '.js');
+const APP = [...sourcesUnder('app/src'), ...PAGE];
 const SIMULATOR = sourcesUnder('simulator');
 const OTHERS = ['scripts', 'bench', 'test'].flatMap((folder) => sourcesUnder(folder));
 const LINES = [...APP, ...SIMULATOR, ...OTHERS].flatMap((path) => importsOf(path));
@@ -37,7 +39,7 @@ const ARROWS: Readonly<Record<string, Readonly<Record<string, 'value' | 'type'>>
   'ascii-json': {},
   version: {},
   // Errors look alike everywhere: ops sends them with proxy/reply.ts (held below).
-  ops: { auth: 'value', balancer: 'type', proxy: 'value', telemetry: 'value' },
+  ops: { 'ascii-json': 'value', auth: 'value', balancer: 'type', config: 'type', proxy: 'value', telemetry: 'value' },
   proxy: { 'ascii-json': 'value', auth: 'value', balancer: 'value', telemetry: 'type' },
   telemetry: { 'ascii-json': 'value', balancer: 'type', version: 'value' },
   auth: { balancer: 'type', loopback: 'value' },
@@ -72,6 +74,11 @@ function told(lines: readonly ImportLine[]): readonly string[] {
   return lines.map(({ from, to, isType }) => `${from} imports ${isType ? 'types of ' : ''}${to}`);
 }
 
+/** A file of the repository, not a package. */
+function isFile(target: string): boolean {
+  return target.endsWith('.ts') || PAGE.includes(target);
+}
+
 function isOfApp(path: string): boolean {
   return path.startsWith('app/');
 }
@@ -84,7 +91,7 @@ describe('the architecture', () => {
       const read = LINES.filter(({ from }) => from === path).length;
       assert.ok(read >= written, `${path} has ${written} import lines, of which ${read} were read`);
     }
-    const missing = LINES.filter(({ to }) => to.endsWith('.ts') && !files.has(to));
+    const missing = LINES.filter(({ to }) => isFile(to) && !files.has(to));
     assert.deepEqual(told(missing), []);
   });
 
@@ -128,9 +135,16 @@ describe('the architecture', () => {
     assert.deepEqual(told(LINES.filter(({ to }) => to === 'app/src/main.ts')), []);
   });
 
+  it('lets what the browser runs import nothing but itself, and only the page import it', () => {
+    const wrong = LINES.filter(({ from, to }) =>
+      PAGE.includes(from) ? !PAGE.includes(to) : isOfApp(from) && PAGE.includes(to) && from !== 'app/src/ops/page.ts',
+    );
+    assert.deepEqual(told(wrong), []);
+  });
+
   it('keeps app and simulator apart: neither imports the other, nor tests, scripts or bench', () => {
     const wrong = LINES.filter(({ from, to }) => {
-      if (!to.endsWith('.ts')) return false;
+      if (!isFile(to)) return false;
       if (isOfApp(from)) return !to.startsWith('app/src/');
       return from.startsWith('simulator/') && !to.startsWith('simulator/');
     });
@@ -139,7 +153,7 @@ describe('the architecture', () => {
 
   it('has each npm package imported by one file of app/src', () => {
     const wrong = LINES.filter(({ from, to, isType }) => {
-      if (!isOfApp(from) || to.endsWith('.ts') || to.startsWith('node:')) return false;
+      if (!isOfApp(from) || isFile(to) || to.startsWith('node:')) return false;
       const isTheOne = PACKAGES[packageOf(to)] === from;
       return !isTheOne && !(isType && TYPES_OF_PACKAGES[from] === packageOf(to));
     });
@@ -158,7 +172,7 @@ describe('the architecture', () => {
 
   it('names the modules of Node with node: and its own files with .ts', () => {
     const packages = /^(?:node:|@?[a-z])/;
-    const wrong = LINES.filter(({ to }) => !to.endsWith('.ts') && !packages.test(to));
+    const wrong = LINES.filter(({ to }) => !isFile(to) && !packages.test(to));
     assert.deepEqual(told(wrong), []);
     const bare = LINES.filter(({ to }) =>
       /^(?:assert|buffer|crypto|events|fs|http|https|net|os|path|stream|url|util|zlib)(?:\/|$)/.test(to),

@@ -23,7 +23,10 @@ export function createApp({ ops, proxy, observe }: AppDeps): Express {
   app.get('/healthz', ops.healthz);
   app.get('/readyz', ops.readyz);
   app.get('/metrics', ops.metrics);
-  app.get('/status', ops.status);
+  // A browser asks for HTML; programs get JSON, also those that do not say what they want.
+  app.get('/status', (req, res) => (req.accepts(['json', 'html']) === 'html' ? ops.page : ops.status)(req, res));
+  app.get('/status/page/:file', ops.pageFile);
+  app.get('/status/events', ops.events);
   app.get('/ledger', ops.ledger);
   app.use(proxy);
   app.use(lastResort(observe));

@@ -15,8 +15,11 @@ import { azureCredential, createTokenSource, TELEMETRY_SCOPE } from './auth/toke
 import { createPool, type Pool } from './balancer/pool.ts';
 import type { Config } from './config.ts';
 import { isLoopback } from './loopback.ts';
+import { createLive } from './ops/live.ts';
+import { PAGE_VERSION } from './ops/page.ts';
 import { createOpsRoutes } from './ops/routes.ts';
-import { statusDocument } from './ops/status.ts';
+import { settingsInForce } from './ops/settings-in-force.ts';
+import { statusDocument, type StatusDocument } from './ops/status.ts';
 import { createAdmission, type Admission } from './proxy/admission.ts';
 import { createConnections, type Connections } from './proxy/connections.ts';
 import { createHold, type Hold } from './proxy/hold.ts';
@@ -35,6 +38,7 @@ import { observeAll, type Observe } from './telemetry/events.ts';
 import { startInsights } from './telemetry/insights.ts';
 import { createLedger } from './telemetry/ledger.ts';
 import { createMetrics } from './telemetry/metrics.ts';
+import { createRecent } from './telemetry/recent.ts';
 
 /** What comes from outside; each has the real thing as its default but for the observer. */
 export interface Edges {
@@ -53,6 +57,11 @@ export interface Edges {
 
 /** A key that was withdrawn must not be found out at the first request after a quiet night. */
 const WARM_EVERY_MS = 10 * 60_000;
+
+const LIVE_EVERY_MS = 500;
+const MOST_VIEWERS = 50;
+/** An hour. */
+const MOST_LIVE_TICKS = 7200;
 
 export interface Balancer {
   readonly server: Server;
@@ -87,6 +96,13 @@ export function compose(config: Config, edges: Edges): Balancer {
     },
     withProcess: edges.withProcessMetrics ?? false,
   });
+  const recent = createRecent(config.backends.map(({ name }) => name));
+  /** Clock ms to those of the wall, whose jumps would shift what was. */
+  const wallAtZero = wallClockMs() - startedAt;
+  const remember: Observe = (event) => {
+    // What tells of a bug must not need anything else to work.
+    if (event.kind !== 'notice') recent.observe(event, wallAtZero + clock());
+  };
   const ledger = createLedger(wallClockMs);
   const credential = edges.credential ?? azureCredential(config.azureClientId);
   const telemetryTokens = createTokenSource({ credential, wallClockMs, scope: TELEMETRY_SCOPE });
@@ -103,6 +119,7 @@ export function compose(config: Config, edges: Edges): Balancer {
     edges.observe,
     metrics.observe,
     ledger.observe,
+    remember,
     ...(insights === undefined ? [] : [insights.observe]),
   ]);
   const pool = createPool({
@@ -124,7 +141,13 @@ export function compose(config: Config, edges: Edges): Balancer {
   const entra = entraTokensOf(config, { observe, clock, wallClockMs });
   const connections = createConnections();
   const active = new Set<AbortController>();
-  const drain = createDrain(active);
+  const live = createLive({
+    document: () => ({ page: PAGE_VERSION, ...status() }),
+    everyMs: LIVE_EVERY_MS,
+    mostViewers: MOST_VIEWERS,
+    mostTicks: MOST_LIVE_TICKS,
+  });
+  const drain = createDrain(active, () => live.end());
   let isListening = false;
   let warming: NodeJS.Timeout | undefined;
 
@@ -152,19 +175,26 @@ export function compose(config: Config, edges: Edges): Balancer {
     random,
     nextId,
   });
+  const settings = settingsInForce(config);
+  function status(): StatusDocument {
+    const now = clock();
+    return statusDocument({
+      isDraining: drain.isDraining(),
+      uptimeMs: now - startedAt,
+      requestsInFlight: admission.inFlight,
+      requestsHeld: hold.size,
+      bytesBuffered: admission.bodies.taken,
+      pool: pool.snapshot(now),
+      recent,
+      settings,
+      now,
+      wallMs: wallAtZero + now,
+    });
+  }
   const ops = createOpsRoutes({
     isReady: () => isListening && !drain.isDraining(),
-    status: () => {
-      const now = clock();
-      return statusDocument({
-        isDraining: drain.isDraining(),
-        uptimeMs: now - startedAt,
-        requestsInFlight: admission.inFlight,
-        bytesBuffered: admission.bodies.taken,
-        pool: pool.snapshot(now),
-        now,
-      });
-    },
+    status,
+    live,
     metrics: metrics.render,
     ledger: ledger.read,
     onRefused: (req, { code }) => {

@@ -349,8 +349,11 @@ describe('what app/Dockerfile makes, replayed without Docker', function () {
     }
   });
 
-  it('has one module for each source of the balancer, and no test', () => {
-    const sources = filesUnder(ROOT, 'app/src').map((path) => path.replace(/^app\/src\/(.*)\.ts$/, 'dist/$1.js'));
+  it('has one module for each source of the balancer, and the files of the page, and no test', () => {
+    const sources = filesUnder(ROOT, 'app/src')
+      .filter((path) => !path.endsWith('/tsconfig.json'))
+      .map((path) => path.replace(/^app\/src\/(.*?)(?:\.ts)?$/, (_, name: string) => `dist/${name}`))
+      .map((path) => (/\.(?:js|css)$/.test(path) ? path : `${path}.js`));
     assert.deepEqual([...filesUnder(inside('.'), 'dist')].toSorted(), sources.toSorted());
   });
 

@@ -17,10 +17,13 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const IMPORT =
   /^\s*(?:import|export)\s+(type\s)?(?:[\w*\s{},$]*?\sfrom\s+)?'([^'\n]+)'|^\s*\}\s+from\s+'([^'\n]+)'|\bimport\(\s*'([^'\n]+)'\s*\)/gm;
 
-/** The TypeScript files under a folder of the repository, by their paths from its root; none of what was installed. */
-export function sourcesUnder(folder: string): readonly string[] {
+/**
+ * The TypeScript files under a folder of the repository, by their paths from its root; none of what was installed. Or
+ * those of another kind.
+ */
+export function sourcesUnder(folder: string, ending = '.ts'): readonly string[] {
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts') && !name.startsWith('.'))
+    .filter((name) => name.endsWith(ending) && !name.startsWith('.'))
     .map((name) => [folder, ...name.split(sep)].join('/'))
     .toSorted();
 }

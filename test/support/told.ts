@@ -28,6 +28,7 @@ export function attemptEnded(more: Partial<Event<'attempt-ended'>> = {}): Event<
     requestId: 'request-1',
     backend: 'openai1',
     deployment: 'gpt',
+    operation: 'chat/completions',
     outcome: { kind: 'served', status: 200 },
     durationMs: 10,
     ...more,

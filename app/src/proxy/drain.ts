@@ -29,8 +29,11 @@ export interface Drain {
 /** The last words of a stream need a moment to be sent. */
 const LAST_WORDS_MS = 250;
 
-/** @param active the requests in progress */
-export function createDrain(active: ReadonlySet<AbortController>): Drain {
+/**
+ * @param active the requests in progress
+ * @param endViewers ends what would go on for ever: nobody waits for it
+ */
+export function createDrain(active: ReadonlySet<AbortController>, endViewers: () => void): Drain {
   let done: Promise<void> | undefined;
 
   async function run({ server, connections }: Listening, plan: DrainPlan): Promise<void> {
@@ -40,6 +43,7 @@ export function createDrain(active: ReadonlySet<AbortController>): Drain {
       server.close(() => resolve());
     });
     connections.closeIdle();
+    endViewers();
     const leftMs = Math.max(0, plan.totalMs - graceMs - LAST_WORDS_MS);
     if (await isSettledWithin(closed, leftMs)) return;
     const end = new StreamEnd('stream_drained', 'The balancer is shutting down. Send the request again.');

@@ -43,6 +43,7 @@ export const ERROR_CODES = {
   identity_unavailable: { status: 503, type: 'server_error' },
   too_many_requests_in_flight: { status: 503, type: 'server_error' },
   too_many_bytes_buffered: { status: 503, type: 'server_error' },
+  too_many_viewers: { status: 503, type: 'server_error' },
   backends_timed_out: { status: 504, type: 'server_error' },
   answer_not_streamed: { status: 502, type: 'server_error' },
   stream_broken: { status: 502, type: 'server_error' },

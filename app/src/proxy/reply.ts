@@ -47,13 +47,20 @@ export function sendErrorUnread(
   req.on('end', finish).on('close', finish).resume();
 }
 
-export function sendJson(res: ServerResponse, status: number, value: unknown): void {
-  sendText(res, status, 'application/json', `${asciiJson(value, 2)}\n`);
+/** @param own more headers, as name, value, name, value, … */
+export function sendJson(res: ServerResponse, status: number, value: unknown, own: readonly string[] = []): void {
+  sendText(res, status, 'application/json', `${asciiJson(value, 2)}\n`, own);
 }
 
-export function sendText(res: ServerResponse, status: number, contentType: string, text: string): void {
+export function sendText(
+  res: ServerResponse,
+  status: number,
+  contentType: string,
+  text: string,
+  own: readonly string[] = [],
+): void {
   const body = Buffer.from(text);
-  res.writeHead(status, [...SAFE, 'content-type', contentType, 'content-length', String(body.length)]);
+  res.writeHead(status, [...SAFE, 'content-type', contentType, 'content-length', String(body.length), ...own]);
   res.end(body);
 }
 
