@@ -10,6 +10,7 @@ import { backendSettings, startBalancerProcess } from './balancer-process.ts';
 
 const DEPLOYMENT = 'gpt-5.4-mini';
 const CLIENT_KEY = 'demo-key';
+const OPERATOR_KEY = 'look-inside';
 /** A log line may come a moment after the answer that it tells of. */
 const LOG_PATIENCE_MS = 3000;
 
@@ -33,6 +34,7 @@ const balancer = startBalancerProcess(
     BACKEND_2_PRIORITY: '2',
     BACKEND_3_PRIORITY: '3',
     CLIENT_API_KEYS: `demo=${CLIENT_KEY}`,
+    OPERATOR_KEYS: `demo=${OPERATOR_KEY}`,
     PORT: '0',
   },
   (line) => log.push(line),
@@ -57,6 +59,7 @@ async function tell(url: string): Promise<void> {
   const chatApp = new OpenAI({ baseURL: url, apiKey: CLIENT_KEY, maxRetries: 0 });
 
   say(`The balancer listens on ${url} in front of openai1, openai2, openai3, asked in this order.`);
+  say(`To see it happen, open ${url}/status (any name, password ${OPERATOR_KEY}).`);
   say('openai1 is a provisioned deployment (PTU): it is paid for whether it is used or not, so it is asked first.');
   await chat(client, 'Good morning', /^openai1=200$/);
 
