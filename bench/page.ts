@@ -142,6 +142,7 @@ function foldNs(): number {
   const told = { requestId: 'r', backend: 'openai1', deployment: MODEL };
   const ended = {
     kind: 'attempt-ended',
+    operation: 'chat/completions',
     ...told,
     outcome: { kind: 'served', status: 200, usage },
     durationMs: 900,

@@ -198,9 +198,8 @@ export function compose(config: Config, edges: Edges): Balancer {
     metrics: metrics.render,
     ledger: ledger.read,
     onRefused: (req, { code }) => {
-      const { status } = ERROR_CODES[code];
       const id = nextId();
-      observe(notServed(req, id, '', { ending: 'refused', status, code }));
+      observe(notServed(req, id, '', { ending: 'refused', status: ERROR_CODES[code].status, code }));
       return requestIdHeader(id);
     },
     identifyOperator: createClientAuth({
