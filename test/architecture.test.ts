@@ -10,7 +10,7 @@ const LINES = [...APP, ...SIMULATOR, ...OTHERS].flatMap((path) => importsOf(path
 
 /** What each part of app/src may import of the others; `type` when only types. */
 const ARROWS: Readonly<Record<string, Readonly<Record<string, 'value' | 'type'>>>> = {
-  main: { compose: 'value', config: 'value', 'start-words': 'value', telemetry: 'value' },
+  main: { compose: 'value', config: 'value', entrance: 'value', 'start-words': 'value', telemetry: 'value' },
   'start-words': { config: 'type', loopback: 'value' },
   compose: {
     app: 'value',
@@ -24,6 +24,7 @@ const ARROWS: Readonly<Record<string, Readonly<Record<string, 'value' | 'type'>>
     telemetry: 'value',
   },
   app: { ops: 'value', proxy: 'value', telemetry: 'type' },
+  entrance: {},
   server: { proxy: 'value' },
   config: {
     auth: 'value',

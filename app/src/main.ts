@@ -1,7 +1,7 @@
 /** env → config → balancer → listen → signals. Nobody imports this. */
-import { once } from 'node:events';
 import { compose } from './compose.ts';
 import { ConfigError, readConfig, type Config } from './config.ts';
+import { openEntrance } from './entrance.ts';
 import { damp } from './telemetry/damper.ts';
 import type { Observe } from './telemetry/events.ts';
 import { bounded, createLog, gather, wantsColour } from './telemetry/log.ts';
@@ -49,18 +49,13 @@ function readSettings(): Config {
 async function run(settings: Config, tell: Observe): Promise<void> {
   const { host, port, drainMs, backends } = settings;
   const balancer = compose(settings, { observe: tell, withProcessMetrics: true });
-  const { server } = balancer;
-  server.listen(port, host);
-  try {
-    await once(server, 'listening');
-  } catch (error) {
+  const entrance = await openEntrance(balancer.server, port, host).catch((error: unknown) => {
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     process.stderr.write(`Cannot listen on ${at(host, port)} (${code}). ${adviceFor(code)}\n`);
-    process.exit(1);
-  }
+    return process.exit(1);
+  });
   balancer.setReady();
-  const address = server.address();
-  const listensAt = at(host, typeof address === 'object' && address !== null ? address.port : port);
+  const listensAt = at(host, entrance.port);
   notice(tell, 'info', `Listening on http://${listensAt} in front of ${backends.map(({ name }) => name).join(', ')}`);
   notice(tell, 'info', whoMayCall(settings));
   for (const text of warningsOf(settings)) notice(tell, 'warning', text);
@@ -71,12 +66,14 @@ async function run(settings: Config, tell: Observe): Promise<void> {
     // Ctrl-C is a person waiting; SIGTERM is a platform that still sends requests for a while.
     const graceMs = signal === 'SIGTERM' ? DRAIN_GRACE_MS : 0;
     notice(tell, 'info', `Draining after ${signal}: ${balancer.admission.inFlight} requests in flight`);
-    void balancer.drain.begin(balancer, { graceMs, totalMs: drainMs }).then(async () => {
-      await balancer.endTelemetry();
-      notice(tell, 'info', 'Drained');
-      balancer.close();
-      return end(0);
-    });
+    void balancer.drain
+      .begin({ server: entrance, connections: balancer.connections }, { graceMs, totalMs: drainMs })
+      .then(async () => {
+        await balancer.endTelemetry();
+        notice(tell, 'info', 'Drained');
+        balancer.close();
+        return end(0);
+      });
   };
   process.on('SIGTERM', leave);
   process.on('SIGINT', leave);

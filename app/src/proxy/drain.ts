@@ -3,13 +3,16 @@
  * which are served with `connection: close`; then nothing new is taken and streams finish; what outlasts the drain
  * is told so in-band.
  */
-import type { Server } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Connections } from './connections.ts';
 import { StreamEnd } from './relay.ts';
 
 export interface Listening {
-  readonly server: Server;
+  readonly server: {
+    /** Lets nobody in any more; calls back when everybody has gone. */
+    close(onClosed: () => void): void;
+    closeAllConnections(): void;
+  };
   readonly connections: Connections;
 }
 
