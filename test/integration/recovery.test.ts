@@ -1,7 +1,7 @@
 // From rest back to work: who is asked when, what callers are told meanwhile, and how a full house empties again.
 
 import assert from 'node:assert/strict';
-import { startBalancer, type BalancerSetup, type RunningBalancer } from '../support/balancer.ts';
+import { CLIENT_KEY, startBalancer, type BalancerSetup, type RunningBalancer } from '../support/balancer.ts';
 import {
   answerChat,
   behind,
@@ -13,6 +13,7 @@ import { chat, errorOf, send, type Received } from '../support/http.ts';
 import { manualClock, type ManualClock } from '../support/manual-clock.ts';
 import { callCounts, course, hasNoOpenRequests, statesOf } from '../support/observed.ts';
 import { bringUp, takeDown } from '../support/outage.ts';
+import { connectTo, head } from '../support/raw.ts';
 import { open } from '../support/reading.ts';
 import { until } from '../support/until.ts';
 
@@ -342,6 +343,37 @@ describe('recovery', () => {
       assert.equal((await send(`${running.url}/healthz`)).status, 200);
       await answerAll(asked);
       await answerAll(await askMany(4));
+      running.assertIdle();
+    });
+
+    it('keeps the connection of whoever it turns away, or those who come back would need a new one each time', async () => {
+      await startHeld(1, { settings: { MAX_CONCURRENT_REQUESTS: '1' } });
+      const asked = await askMany(1);
+      const connection = await connectTo(running.port);
+      const body = chat();
+      const request = (length: number, ...lines: string[]): string =>
+        head(`POST ${PATH} HTTP/1.1`, 'Host: x', `api-key: ${CLIENT_KEY}`, ...lines, `Content-Length: ${length}`);
+      for (let n = 0; n < 3; n += 1) {
+        connection.write(request(body.length) + body);
+        const answer = await connection.answer();
+        assert.deepEqual([answer.status, answer.headers['connection']], [503, 'keep-alive']);
+      }
+      await answerAll(asked);
+      connection.write(request(body.length) + body);
+      await until(() => heldAt(0).length === 1);
+      await answerAll([]);
+      assert.equal((await connection.answer()).status, 200);
+      // A body that is long, or that waits to be called for, is not read over.
+      const again = await askMany(1);
+      for (const unread of [request(100_000), request(body.length, 'Expect: 100-continue')]) {
+        const other = await connectTo(running.port);
+        other.write(unread);
+        const answer = await other.answer();
+        assert.deepEqual([answer.status, answer.headers['connection']], [503, 'close']);
+        other.socket.end();
+      }
+      connection.socket.end();
+      await answerAll(again);
       running.assertIdle();
     });
 

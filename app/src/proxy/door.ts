@@ -12,7 +12,7 @@ import { clientRequestIdOf, requestIdHeader } from './headers.ts';
 import { longestWaitMs } from './hold.ts';
 import { ERROR_CODES, type ProxyError } from './proxy-error.ts';
 import * as refusals from './refusals.ts';
-import { sendErrorUnread } from './reply.ts';
+import { sendErrorForNow, sendErrorUnread } from './reply.ts';
 import { isEncoded, readBody, type HeldBody } from './request-body.ts';
 import type { Trace } from './trace-context.ts';
 
@@ -78,7 +78,7 @@ export function createDoor(deps: HandlerDeps): Door {
     const mostMs = waitOf(req);
     if (mostMs === undefined) return refuse(req, res, refusals.INVALID_HOLD, name);
     const pass = await limiter.enter(name);
-    if (pass?.kind === 'limit-reached') return refuse(req, res, refusals.limitError(pass, deps.random), name);
+    if (pass?.kind === 'limit-reached') return shed(req, res, refusals.limitError(pass, deps.random), name);
     return admit(req, res, found, { client: name, pass, longestWaitMs: mostMs });
   }
 
@@ -90,7 +90,7 @@ export function createDoor(deps: HandlerDeps): Door {
   ): Promise<Entered | TurnedAway> {
     if (!admission.enter()) {
       await known.pass?.leave(0);
-      return refuse(req, res, refusals.TOO_MANY_REQUESTS_IN_FLIGHT, known.client);
+      return shed(req, res, refusals.TOO_MANY_REQUESTS_IN_FLIGHT, known.client);
     }
     let isIn = false;
     try {
@@ -167,8 +167,23 @@ export function createDoor(deps: HandlerDeps): Door {
 
   /** No backend is asked, and what is left of the body is not kept. */
   function refuse(req: IncomingMessage, res: ServerResponse, error: ProxyError, client = ''): TurnedAway {
+    return turnAway(req, res, error, client, sendErrorUnread);
+  }
+
+  /** There is no room for it now. Under load, a new connection for each that comes back is what nobody can afford. */
+  function shed(req: IncomingMessage, res: ServerResponse, error: ProxyError, client: string): TurnedAway {
+    return turnAway(req, res, error, client, sendErrorForNow);
+  }
+
+  function turnAway(
+    req: IncomingMessage,
+    res: ServerResponse,
+    error: ProxyError,
+    client: string,
+    answer: typeof sendErrorUnread,
+  ): TurnedAway {
     const id = deps.nextId();
-    sendErrorUnread(req, res, error, requestIdHeader(id));
+    answer(req, res, error, requestIdHeader(id));
     const { code } = error;
     return turnedAway(req, id, client, { ending: 'refused', status: ERROR_CODES[code].status, code });
   }

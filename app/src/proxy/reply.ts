@@ -18,11 +18,34 @@ const SAFE = Object.entries(SAFE_HEADERS).flat();
 
 /** How long what is left of a refused body is read and thrown away, so that the caller gets to read the answer. */
 const LINGER_MS = 2000;
+/** A body up to so many bytes is read over. */
+const LONGEST_READ_OVER = 65_536;
 
 /** @param own more headers, as name, value, name, value, … */
 export function sendError(res: ServerResponse, error: ProxyError, own: readonly string[] = []): void {
   const body = writeErrorHead(res, error, own);
   res.end(body);
+}
+
+/**
+ * For whoever is turned away for now and comes back: to close the connection would cost both sides more than to read over
+ * the body, as long as it is short.
+ */
+export function sendErrorForNow(
+  req: IncomingMessage,
+  res: ServerResponse,
+  error: ProxyError,
+  own: readonly string[] = [],
+): void {
+  if (!isShort(req)) return sendErrorUnread(req, res, error, own);
+  req.resume();
+  sendError(res, error, own);
+}
+
+/** Of a caller that waits to be told to send its body nothing more comes. */
+function isShort({ headers }: IncomingMessage): boolean {
+  if (headers['transfer-encoding'] !== undefined || headers.expect !== undefined) return false;
+  return Number(headers['content-length'] ?? 0) <= LONGEST_READ_OVER;
 }
 
 /**
