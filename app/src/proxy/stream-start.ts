@@ -2,7 +2,7 @@
  * The beginning of an event stream: does it give the answer, or the refusal that another backend need not repeat? Azure
  * answers 200 before it knows whether there is quota, and says so in an event. Pure: bytes in, a verdict out.
  *
- *   lifecycle events, chunks that name a role or nothing → more is needed
+ *   lifecycle events, keepalives, chunks that name a role or nothing → more is needed
  *   an event that tells of a throttle, an overload or a failure → that outcome
  *   everything else, events unknown here among them      → content: the answer is this one
  */
@@ -11,8 +11,13 @@ import { completeEventsLength } from './sse.ts';
 
 export type StreamVerdict = 'more' | 'content' | 'throttled' | 'overloaded' | 'failed';
 
-/** Responses say these before the model has begun. */
-const LIFECYCLE: ReadonlySet<unknown> = new Set(['response.created', 'response.queued', 'response.in_progress']);
+/** Responses say these before the model has begun; a keepalive between them says only that it goes on. */
+const LIFECYCLE: ReadonlySet<unknown> = new Set([
+  'response.created',
+  'response.queued',
+  'response.in_progress',
+  'keepalive',
+]);
 /** Codes and types, in small letters and digits alone: they come as `rate_limit_exceeded` and as `RateLimitReached`. */
 const THROTTLED: ReadonlySet<string> = new Set([
   '429',

@@ -38,6 +38,10 @@ describe('the start of a stream', () => {
       'a response that was created, queued and begun',
       created + event({ type: 'response.queued' }) + event({ type: 'response.in_progress' }),
     ],
+    [
+      'an event that only says that it goes on',
+      created + event({ type: 'keepalive', sequence_number: 1 }, 'keepalive') + event({ type: 'response.in_progress' }),
+    ],
     ['what the filter says of the prompt', filter],
     ['a role', filter + role],
     ['an empty text', event({ choices: [{ text: '', index: 0, finish_reason: null }] })],
