@@ -1,7 +1,7 @@
 // Child processes of the benchmark: pinned to a core, allowed many files, and all gone when the benchmark ends, however
 // it ends. Their scratch files live in one temporary directory.
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +20,10 @@ export interface Child {
   readonly pid: number;
   /** What it wrote to stdout so far; stdout is a file, so that writing logs costs what it costs. */
   output(): string;
+  /** What it wrote to stderr so far. */
+  readonly errors: () => string;
+  /** Begins anew with stdout when it is longer than this: for children that run for long. */
+  readonly trimOutput: (mostBytes: number) => void;
   /** Resolves when `isReady` does with true; rejects when the child ends first or takes too long. */
   ready(isReady: () => boolean | Promise<boolean>, withinMs?: number): Promise<void>;
   readonly stop: () => Promise<void>;
@@ -85,6 +89,11 @@ export function startChild(spec: ChildSpec): Child {
   return {
     pid,
     output: () => readFileSync(`${base}.out`, 'utf8'),
+    errors: () => readFileSync(`${base}.err`, 'utf8'),
+    trimOutput: (mostBytes) => {
+      // It was opened for appending, so the child goes on at the new end.
+      if (statSync(`${base}.out`).size > mostBytes) truncateSync(`${base}.out`);
+    },
     ready: async (isReady, withinMs = readyDeadlineMs) => {
       const deadline = Date.now() + withinMs;
       while (!(await isReady())) {

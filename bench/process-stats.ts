@@ -48,6 +48,11 @@ export function residentKiB(root: number): number {
   }, 0);
 }
 
+/** How long the process's first thread, where Node's event loop runs, was ready and had to wait for a core. */
+export function waitedMs(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'latin1').split(' ')[1]) / 1e6;
+}
+
 export function sampleCore(core: number): CoreSample {
   const line = readFileSync('/proc/stat', 'latin1')
     .split('\n')
