@@ -29,6 +29,7 @@ export function settingsInForce(config: Config): readonly SettingStatus[] {
   tell('PRIORITY_WAIT_MS', config.priorityWaitMs);
   tell('SPILL_LONG_PROMPTS', config.spillsLongPrompts);
   tell('AFFINITY', config.affinity);
+  tell('STREAM_USAGE', config.streamUsage);
   tell('MAX_BODY_BYTES', config.maxBodyBytes);
   tell('MAX_BUFFERED_BYTES', config.maxBufferedBytes);
   tell('MAX_CONCURRENT_REQUESTS', config.maxConcurrentRequests);
@@ -38,6 +39,7 @@ export function settingsInForce(config: Config): readonly SettingStatus[] {
   tellEntra(config, tell);
   tell('CLIENT_LIMITS', limits(config.clientLimits));
   tell('ALLOW_ANONYMOUS', config.allowAnonymous);
+  tellInsights(config, tell);
   tell('LOG_FORMAT', config.logFormat);
   tell('AZURE_CLIENT_ID', config.azureClientId ?? NOT_SET);
   return settings;
@@ -68,6 +70,14 @@ function tellEntra({ entra }: Config, tell: Tell): void {
     allowedClients === undefined ? 'not set: everybody of the tenant' : ids(allowedClients),
   );
   tell('ENTRA_ALLOWED_OPERATORS', allowedOperators.size === 0 ? NOT_SET : ids(allowedOperators));
+}
+
+/** Of the connection string only where it leads to: who has it can write there. */
+function tellInsights({ insights }: Config, tell: Tell): void {
+  tell('APPLICATIONINSIGHTS_CONNECTION_STRING', insights === undefined ? NOT_SET : `set (${insights.endpoint})`);
+  tell('APPLICATIONINSIGHTS_AUTHENTICATION_STRING', insights?.byIdentity === true ? 'Authorization=AAD' : NOT_SET);
+  tell('TRACE_SAMPLE_PERCENT', insights?.samplePercent ?? 'not set: about five traces a second');
+  tell('OTEL_SERVICE_NAME', insights?.roleName ?? NOT_SET);
 }
 
 function namesOf(keys: readonly { readonly name: string }[]): string {

@@ -5,6 +5,7 @@ import { BACKEND_SETTINGS, SETTINGS } from '../../../app/src/settings.ts';
 
 const TENANT = '11111111-2222-3333-4444-555555555555';
 const APP = '99999999-2222-3333-4444-555555555555';
+const INSIGHTS_KEY = '12345678-2222-3333-4444-555555555555';
 const FULL = {
   BACKEND_1_URL: 'https://one.openai.azure.com',
   BACKEND_1_APIKEY: 'secret-of-one',
@@ -19,6 +20,7 @@ const FULL = {
   ENTRA_TENANT_ID: TENANT,
   ENTRA_JWKS_URL: 'https://keys.example/keys',
   ENTRA_ALLOWED_CLIENTS: `chat-app=${APP}`,
+  APPLICATIONINSIGHTS_CONNECTION_STRING: `InstrumentationKey=${INSIGHTS_KEY};IngestionEndpoint=https://west.example/`,
 };
 
 describe('the settings in force', () => {
@@ -29,7 +31,8 @@ describe('the settings in force', () => {
     assert.equal(told.get('OPERATOR_KEYS'), 'set (for alice)');
     assert.equal(told.get('openai1: APIKEY'), 'set');
     assert.equal(told.get('openai2: APIKEY'), 'not set: asked with a Microsoft Entra token');
-    assert.doesNotMatch(JSON.stringify([...told]), /secret/);
+    assert.equal(told.get('APPLICATIONINSIGHTS_CONNECTION_STRING'), 'set (https://west.example)');
+    assert.doesNotMatch(JSON.stringify([...told]), /secret|12345678/);
   });
 
   it('tell everything else as it would be written', () => {
