@@ -121,7 +121,7 @@ describe('Application Insights', function () {
         attempt?.name,
         attempt?.status,
         attempt?.success,
-        ...['attempt', 'outcome', 'reason', 'retry_after_ms', 'request'].map((name) => attempt?.properties[name]),
+        ...['attempt', 'outcome', 'reason', 'retry_after_ms', 'request_id'].map((name) => attempt?.properties[name]),
       ]),
       [
         ['openai1', '429', false, '1', 'throttled', 'throttled', '1200', requestId],

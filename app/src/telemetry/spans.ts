@@ -88,7 +88,7 @@ function requestAttributes(event: Finished): Attributes {
   return compact({
     'http.request.method': event.method,
     'http.response.status_code': event.status,
-    request: event.requestId,
+    request_id: event.requestId,
     path: event.path,
     client: event.client,
     operation: event.operation,
@@ -129,7 +129,7 @@ function attemptSpan(
       ...(started === undefined ? {} : askedOf(started)),
       'gen_ai.provider.name': 'azure.ai.openai',
       'gen_ai.request.model': deployment,
-      request: finished.requestId,
+      request_id: finished.requestId,
       backend,
       deployment,
       first_content_ms: ended?.firstContentMs,

@@ -112,6 +112,19 @@ describe('the dashboard for Grafana', () => {
     }
   });
 
+  it('has metrics and labels that there are in the expressions of docs/operations.md too', () => {
+    const exprs = [...textOf('docs/operations.md').matchAll(/^\| [^|]+ \| `([^`]+)` \| /gm)].map(
+      ([, expr = '']) => expr,
+    );
+    const alerts = exprs.filter((expr) => expr.includes('balancer_'));
+    assert.equal(alerts.length, 3);
+    for (const expr of alerts) {
+      const { metrics } = read(expr);
+      assert.equal(metrics.length, 1, expr);
+      for (const { name, labels } of metrics) assertKnown(name, labels, expr);
+    }
+  });
+
   it('counts what is counted up by its rate, and shows what stands at the scrape as it is', () => {
     for (const { expr } of targets) {
       const { metrics } = read(filled(expr));
