@@ -42,7 +42,9 @@ export function clientsSection({ clients }) {
       'p',
       { class: 'aside' },
       clients.length > MOST_CLIENTS && `And ${count(clients.length - MOST_CLIENTS)} more: see the JSON. `,
-      'Last 15 minutes. Tokens as the backends counted them.',
+      'Last 15 minutes. Tokens as the backends counted them, estimated where they did not say. Since the start and by deployment: ',
+      h('a', { href: '/ledger' }, 'the ledger'),
+      ', as CSV.',
     ),
   );
 }
