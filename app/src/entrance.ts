@@ -39,11 +39,17 @@ export async function openEntrance(server: HttpServer, port: number, host: strin
     return entranceOf(server, []);
   }
   const others: Server[] = [];
-  for (let count = 1; count < SOCKETS; count += 1) {
-    // As Node's HTTP server has them.
-    const other = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => server.emit('connection', socket));
-    await listen(other, shared);
-    others.push(other);
+  try {
+    for (let count = 1; count < SOCKETS; count += 1) {
+      // As Node's HTTP server has them.
+      const other = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => server.emit('connection', socket));
+      others.push(other);
+      await listen(other, shared);
+    }
+  } catch {
+    // Where files are so few (EMFILE), callers and backends need them more.
+    for (const other of others) other.close();
+    return entranceOf(server, []);
   }
   return entranceOf(server, others);
 }

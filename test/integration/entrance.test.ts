@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import { createServer as createPlainServer, type ListenOptions } from 'node:net';
+import { createServer as createPlainServer, Server as PlainServer, type ListenOptions } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { openEntrance, type Entrance } from '../../app/src/entrance.ts';
 import { connectTo, exchange, head } from '../support/raw.ts';
@@ -105,6 +105,29 @@ describe('the entrance', () => {
     connection.write(REQUEST);
     assert.equal((await connection.answer()).body, 'let in');
     connection.socket.end();
+  });
+
+  it('is a single one where there are no files for more', async () => {
+    const listened: Server[] = [];
+    const own = Object.getOwnPropertyDescriptor(PlainServer.prototype, 'listen');
+    // As the system says it there: ten are had, the one that looks whether the port is free among them.
+    function value(this: Server, options: ListenOptions): unknown {
+      listened.push(this);
+      if (listened.length <= 10) return Reflect.apply(own?.value, this, [options]);
+      queueMicrotask(() => this.emit('error', Object.assign(new Error('too many open files'), { code: 'EMFILE' })));
+      return this;
+    }
+    Object.defineProperty(PlainServer.prototype, 'listen', { ...own, value });
+    try {
+      entrance = await openEntrance(server, 0, '127.0.0.1');
+    } finally {
+      Object.defineProperty(PlainServer.prototype, 'listen', { ...own });
+    }
+    assert.equal(listened.length, 11);
+    assert.deepEqual(
+      listened.filter((each) => each.listening),
+      [server],
+    );
   });
 
   it('lets nobody in once it is closed, and waits for those who are in, by whichever socket', async () => {
