@@ -51,6 +51,8 @@ export interface Edges {
   readonly credential?: () => Promise<TokenCredential>;
   readonly serverLimits?: ServerLimits;
   readonly handlerLimits?: Partial<HandlerLimits>;
+  /** Nobody but `observe` hears of events: no metrics, no ledger, no page. To measure what these cost. */
+  readonly isUnwatched?: boolean;
   /** Memory, CPU and event loop in /metrics: one balancer a process. */
   readonly withProcessMetrics?: boolean;
 }
@@ -115,13 +117,8 @@ export function compose(config: Config, edges: Edges): Balancer {
           wallClockMs,
           token: () => telemetryTokens.token(),
         });
-  const observe = observeAll([
-    edges.observe,
-    metrics.observe,
-    ledger.observe,
-    remember,
-    ...(insights === undefined ? [] : [insights.observe]),
-  ]);
+  const watching = [metrics.observe, ledger.observe, remember, ...(insights === undefined ? [] : [insights.observe])];
+  const observe = observeAll([edges.observe, ...(edges.isUnwatched === true ? [] : watching)]);
   const pool = createPool({
     backends: config.backends,
     aliases: config.aliases,

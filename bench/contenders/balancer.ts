@@ -23,6 +23,8 @@ export interface BalancerProgram {
   readonly form: string;
   readonly command: string;
   readonly args: readonly string[];
+  /** More settings. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Builds first where that is wanted; the image runs the built form. */
@@ -83,6 +85,7 @@ export async function startBalancer(
       MAX_CONCURRENT_REQUESTS: '4000',
       ...Object.fromEntries(backends),
       ...trusting(surroundings),
+      ...program.env,
     },
   });
   await child.ready(() => isReady(port));

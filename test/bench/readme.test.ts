@@ -4,11 +4,20 @@ import { sourceOf, withTables } from '../../bench/document-tables.ts';
 import { liveQuotaTables } from '../../bench/live-quota/report.ts';
 import { provisionedTables } from '../../bench/provisioned/report.ts';
 import { benchTables } from '../../bench/readme-tables.ts';
+import { telemetryTables } from '../../bench/telemetry/report.ts';
 import { faultTables } from '../faults/documents.ts';
 import { fuzzTables } from '../fuzz/results.ts';
 import { newestResults, textOf } from '../support/sources.ts';
 
-for (const tables of [benchTables, arenaTables, provisionedTables, liveQuotaTables, faultTables, fuzzTables]) {
+for (const tables of [
+  benchTables,
+  telemetryTables,
+  arenaTables,
+  provisionedTables,
+  liveQuotaTables,
+  faultTables,
+  fuzzTables,
+]) {
   describe(`the figures in a document: ${tables.name}`, () => {
     for (const document of Object.keys(tables.documents)) {
       it(`are those of the newest results file, as the run writes them: ${document}`, () => {
