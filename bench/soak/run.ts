@@ -254,7 +254,7 @@ class Run {
       warnings: looks.flatMap(({ warnings }) => warnings),
       crashes: looks.flatMap(({ crashes }) => crashes),
       errorOutput: tested.errors().slice(0, 2000),
-      internalErrors: metrics('balancer_errors_total', 'code="internal_error"'),
+      internalErrors: metrics('balancer_errors_total', 'error_type="internal_error"'),
       metricsLoopP99Ms,
     };
   }
@@ -370,9 +370,9 @@ function sampleOf(look: Look, metrics: (name: string) => number, openFiles: numb
     mostListeners,
     processListeners: ofProcess,
     activeResources: Object.values(look.resources).reduce((sum, count) => sum + count, 0),
-    inFlight: metrics('balancer_requests_in_flight'),
+    inFlight: metrics('http_server_active_requests'),
     held: metrics('balancer_requests_held'),
-    bytesBuffered: metrics('balancer_bytes_buffered'),
+    bytesBuffered: metrics('balancer_buffered_bytes'),
   };
 }
 

@@ -112,6 +112,8 @@ export async function startTested(resources: readonly { readonly url: string }[]
 }
 
 function sumOf(text: string, name: string, label: string): number {
+  // Else a metric that is called otherwise would be none of what it counts.
+  if (!text.includes(`# TYPE ${name} `)) throw new Error(`/metrics has no ${name}`);
   return text
     .split('\n')
     .filter((line) => (line.startsWith(`${name} `) || line.startsWith(`${name}{`)) && line.includes(label))

@@ -21,12 +21,14 @@ export interface FuzzResults {
   readonly targets: readonly TargetResult[];
 }
 
-/** Of docs/security.md. */
 export const fuzzTables: DocumentTables = {
   name: 'fuzzing',
   command: 'npm run fuzz -- --document',
   ending: '-fuzz.json',
-  documents: { 'docs/security.md': (results) => tableOf(JSON.parse(results)) },
+  documents: {
+    'README.md': (results) => inShort(JSON.parse(results)),
+    'docs/security.md': (results) => tableOf(JSON.parse(results)),
+  },
 };
 
 export function resultOf({ target, cases, ms, outcomes, slowestMs, failure }: Fuzzed): TargetResult {
@@ -51,6 +53,16 @@ function tableOf({ machine, seed, targets }: FuzzResults): string[] {
     '| what is read | inputs | what held |',
     '|---|---:|---|',
     ...targets.map(({ name, cases: own, property }) => `| ${name} | ${inThousands(own)} | ${property} |`),
+  ];
+}
+
+function inShort({ machine, seed, targets }: FuzzResults): string[] {
+  const sum = (figure: (target: TargetResult) => number): number =>
+    targets.reduce((all, target) => all + figure(target), 0);
+  return [
+    '| what is read | kinds | inputs | properties that failed |',
+    '|---|---:|---:|---:|',
+    `| what callers and backends send, settings, tokens (seed ${seed}, ${machine.date.slice(0, 10)}) | ${targets.length} | ${inThousands(sum(({ cases }) => cases))} | ${sum(({ failures }) => failures)} |`,
   ];
 }
 
