@@ -56,8 +56,8 @@ export function barsOf(soaked: Soaked): Bar[] {
     ),
     bar(
       'event loop',
-      soak.loop.p99Ms < LOOP_P99_MS,
-      `delay p99 ${soak.loop.p99Ms.toFixed(1)} ms < ${LOOP_P99_MS} ms (${soak.loopTicks.p99Ms.toFixed(1)} ms with each delay counted once)`,
+      soak.loopTicks.p99Ms < LOOP_P99_MS,
+      `delay p99 ${soak.loopTicks.p99Ms.toFixed(1)} ms < ${LOOP_P99_MS} ms (${soak.loop.p99Ms.toFixed(1)} ms for whoever comes at any moment)`,
     ),
     bar(
       'overload is shed',

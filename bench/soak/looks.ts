@@ -43,3 +43,13 @@ export function looksIn(text: string): Look[] {
     .slice(0, -1)
     .map((line): Look => JSON.parse(line));
 }
+
+/** So many looks after a collection have requests that waited for it. */
+const DISTURBED_LOOKS = 2;
+
+/** Those of which a collection that the probe asked for was no part, nor what had waited meanwhile. */
+export function undisturbed(looks: readonly Look[]): Look[] {
+  return looks.filter((_, index) =>
+    looks.slice(Math.max(0, index - DISTURBED_LOOKS), index + 1).every(({ isCollected }) => !isCollected),
+  );
+}

@@ -74,7 +74,7 @@ function planFor(minutes: number): SoakPlan {
     baselineMs: 15_000,
     overloadMs: 25_000,
     recoveryMs: 15_000,
-    lookMs: Math.min(10_000, Math.max(1000, Math.round(soakMs / 60))),
+    lookMs: Math.min(60_000, Math.max(1000, Math.round(soakMs / 20))),
   };
 }
 

@@ -11,7 +11,7 @@ import type { Delays } from './delays.ts';
 import type { Befallen, FleetAddress, Gone, Notes } from './fleet.ts';
 import { closedLoop, openLoop } from './load.ts';
 import type { Load } from './load.ts';
-import type { Look } from './looks.ts';
+import { undisturbed, type Look } from './looks.ts';
 import type { SoakPlan } from './options.ts';
 import { Recorder } from './recorder.ts';
 import type { Tallied } from './recorder.ts';
@@ -294,7 +294,9 @@ class Run {
     const resourcesCpuPercent = percentOf(cpuMsBetween(fleet, sampleCpu(this.fleet.pid)));
     await this.hear('notes');
     const tallied = recorder.tally({ befallen: this.befallen, gone: this.gone });
-    const looks = tested.looks().filter(({ at }) => at > startedAt + 1000 && at <= startedAt + lengthMs + 1000);
+    const looks = undisturbed(
+      tested.looks().filter(({ at }) => at > startedAt + 1000 && at <= startedAt + lengthMs + 1000),
+    );
     return {
       ...tallied,
       perSecond: (tallied.sent * 1000) / ms,
