@@ -514,6 +514,8 @@ function operatorSteps(stage: CanaryStage): readonly Step[] {
   return [
     { how: '/healthz', bytes: get('/healthz', byKey), status: 200, logged },
     { how: '/readyz', bytes: get('/readyz', byKey), status: 200, logged },
+    { how: '/status, as a page', bytes: get('/status', byKey, 'accept: text/html'), status: 200, logged },
+    { how: '/ledger, as JSON', bytes: get('/ledger', byKey, 'accept: application/json'), status: 200, logged },
     ...['/status', '/metrics', '/ledger'].flatMap((path): Step[] => [
       { how: path, bytes: get(path, byKey), status: 200, logged },
       { how: `${path}, by a password`, bytes: get(path, byPassword), status: 200, logged },
