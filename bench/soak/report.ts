@@ -113,18 +113,5 @@ export const soakTables: DocumentTables = {
   name: 'soak',
   command: 'npm run soak -- --readme',
   ending: '-soak.json',
-  documents: {
-    'README.md': (results) => inShort(JSON.parse(results)),
-    'bench/README.md': (results) => summary(JSON.parse(results)),
-  },
+  documents: { 'bench/README.md': (results) => summary(JSON.parse(results)) },
 };
-
-function inShort(measured: Measured): string[] {
-  const { machine, soak, capacityPerSecond, plan, happened } = measured;
-  return [
-    `On ${machine.date.slice(0, 10)}, ${(plan.soakMs / 60_000).toFixed(0)} minutes: ${soak.sent} requests, of whose callers ${soak.vanished} vanished, at 70 % of the ` +
-      `${Math.round(capacityPerSecond)} a second that the balancer can do on one core; ${total(happened.faults)} attempts met a fault. Then 3 times the capacity.`,
-    '',
-    ...barTable(barsOf(measured)),
-  ];
-}

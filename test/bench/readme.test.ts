@@ -4,6 +4,7 @@ import { sourceOf, withTables } from '../../bench/document-tables.ts';
 import { liveQuotaTables } from '../../bench/live-quota/report.ts';
 import { provisionedTables } from '../../bench/provisioned/report.ts';
 import { benchTables } from '../../bench/readme-tables.ts';
+import { soakTables } from '../../bench/soak/report.ts';
 import { telemetryTables } from '../../bench/telemetry/report.ts';
 import { faultTables } from '../faults/documents.ts';
 import { fuzzTables } from '../fuzz/results.ts';
@@ -11,6 +12,7 @@ import { newestResults, textOf } from '../support/sources.ts';
 
 for (const tables of [
   benchTables,
+  soakTables,
   telemetryTables,
   arenaTables,
   provisionedTables,
