@@ -101,7 +101,7 @@ describe('Application Insights', function () {
     assert.ok(Math.abs(request.durationMs - durationMs) < 1);
     const { first_content_ms: _, ...told } = request.properties;
     assert.deepEqual(told, {
-      request: requestId,
+      request_id: requestId,
       path: '/openai/deployments/gpt-5.4-mini/chat/completions',
       client: 'tester',
       operation: 'chat/completions',
