@@ -524,6 +524,23 @@ describe('the time to the first token', () => {
     await mute.close();
   });
 
+  it('is no end for the last that can be asked: a slow answer is better than none', async () => {
+    await stop();
+    await start({ SSE_KEEPALIVE_SECONDS: '0.06' });
+    const throttled = send(running.url + RESPONSES, { body: ASKED });
+    (await at(0).next()).res.writeHead(429, { 'retry-after-ms': '60000' }).end('{}');
+    (await at(1).next()).res.writeHead(200, { 'content-type': 'text/event-stream' }).end(TEXT + DONE);
+    await throttled;
+    const asked = open(running.url + RESPONSES, { body: ASKED });
+    const { res } = await at(1).next();
+    const reading = await asked;
+    // That is later than it would have been given up.
+    await reading.came((text) => text.includes(KEEP_ALIVE));
+    res.writeHead(200, { 'content-type': 'text/event-stream' }).end(TEXT + DONE);
+    assert.equal(withoutKeepAlives((await reading.done).body.toString()), TEXT + DONE);
+    running.assertIdle();
+  });
+
   it('does not matter any more after the first content', async () => {
     const reading = open(running.url + RESPONSES, { body: ASKED });
     const { res } = await at(0).next();
@@ -532,8 +549,8 @@ describe('the time to the first token', () => {
     const begun = await reading;
     // Another one, asked later, has its time over before this one ends.
     const other = send(running.url + RESPONSES, { body: ASKED });
-    await at(0).next();
-    (await at(1).next()).res.writeHead(200, { 'content-type': 'text/event-stream' }).end(TEXT + DONE);
+    const [, last] = [await at(1).next(), await at(0).next()];
+    last.res.writeHead(200, { 'content-type': 'text/event-stream' }).end(TEXT + DONE);
     await other;
     res.end(DONE);
     assert.equal((await begun.done).body.toString(), TEXT + DONE);
@@ -549,7 +566,10 @@ describe('the time to the first token', () => {
     const held = [await at(0).next(), await at(1).next()];
     // Its time is over for one that was asked after them.
     const late = send(running.url + RESPONSES, { body: ASKED });
-    assert.equal((await late).status, 504);
+    const [one, other] = [at(0).next(), at(1).next()];
+    const { res: last } = await Promise.all([one, other]).then(([, second]) => second);
+    last.writeHead(200, { 'content-type': 'text/event-stream' }).end(TEXT + DONE);
+    assert.equal((await late).headers['x-balancer-trace'], 'openai1=first-token-timeout openai2=200');
     for (const { res } of held) res.writeHead(200, { 'content-type': 'application/json' }).end('{}');
     for (const received of await Promise.all(asked)) {
       assert.deepEqual([received.status, received.headers['x-balancer-attempts']], [200, '1']);

@@ -23,10 +23,12 @@ function standStill(): void {
 
 describe('an answer that came in time, while the event loop stood still', () => {
   let upstream: RawUpstream;
+  let other: RawUpstream;
   let running: RunningBalancer;
   afterEach(async () => {
     await running.close();
     await upstream.close();
+    await other.close();
   });
 
   for (const [what, answer, body] of [
@@ -34,6 +36,7 @@ describe('an answer that came in time, while the event loop stood still', () => 
     ['the beginning of a stream', answerOf('text/event-stream', EVENT), chat({ stream: true })],
   ] as const) {
     it(`is given, and nobody else is asked: ${what}`, async () => {
+      other = await startRawUpstream(() => assert.fail('the other is asked'));
       upstream = await startRawUpstream((socket) => {
         socket.write(answer); // It is in the kernel's hands when this returns.
         standStill();
@@ -44,13 +47,16 @@ describe('an answer that came in time, while the event loop stood still', () => 
         settings: {
           BACKEND_1_URL: upstream.url,
           BACKEND_1_APIKEY: 'key',
+          // Somebody who could be asked, or a stream would be waited for.
+          BACKEND_2_URL: other.url,
+          BACKEND_2_APIKEY: 'key',
           HTTP_TIMEOUT_SECONDS: seconds,
           FIRST_TOKEN_TIMEOUT_SECONDS: seconds,
         },
       });
       const received = await send(running.url + PATH, { body });
       assert.deepEqual([received.status, course(received).trace], [200, 'openai1=200']);
-      assert.equal(upstream.requests.length, 1);
+      assert.deepEqual([upstream.requests.length, other.requests.length], [1, 0]);
       running.assertIdle();
     });
   }

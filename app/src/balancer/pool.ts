@@ -77,6 +77,8 @@ export interface LimitChange {
 
 export interface Pool {
   acquire(ask: Ask, now: number): Acquired;
+  /** Could another be asked, if this one's backend is given up? Not those that rest: they may be worse than a slow one. */
+  hasOther(lease: Lease, ask: Pick<Ask, 'deployment' | 'tried' | 'worseThan'>, now: number): boolean;
   observe(lease: Lease, seen: Seen, now: number): void;
   settle(lease: Lease, outcome: Outcome, now: number): void;
   /** The request ended: were its 500s the backends' fault (`answered` by another), or its own? */
@@ -131,6 +133,15 @@ export function createPool(options: PoolOptions): Pool {
     const need = needOf(ask);
     if (need !== undefined) chosen.entry.foresight.sent(lease.id, need, now);
     return { kind: 'lease', lease };
+  }
+
+  function hasOther(lease: Lease, ask: Pick<Ask, 'deployment' | 'tried' | 'worseThan'>, now: number): boolean {
+    return optionsFor({ ...ask, tokens: 0 }, now).some(
+      ({ backend, standing }) =>
+        backend !== lease.backend &&
+        !ask.tried.has(backend.name) &&
+        (standing === 'available' || standing === 'reserve'),
+    );
   }
 
   function optionsFor(ask: Ask, now: number): readonly Option[] {
@@ -319,7 +330,7 @@ export function createPool(options: PoolOptions): Pool {
     });
   }
 
-  return { acquire, observe, settle, conclude, snapshot: (now) => snapshotOf(hosts, now) };
+  return { acquire, hasOther, observe, settle, conclude, snapshot: (now) => snapshotOf(hosts, now) };
 }
 
 function needOf({ tokens, openTokens = 0 }: Ask): Need | undefined {

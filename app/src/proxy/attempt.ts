@@ -53,8 +53,7 @@ export function createAttempt(deps: HandlerDeps): (call: Attempted, lease: Lease
     let refused: UsageAsking | undefined;
     const path = asked.upstreamPath(lease.deployment);
     const method = req.method ?? 'GET';
-    // What creates something is not asked of another backend, however long it takes.
-    const firstContentMs = asked.stream && !asked.creates ? limits.firstTokenMs : undefined;
+    const firstContentMs = mostToFirstContent(call, lease);
     const late = firstContentMs === undefined ? {} : { firstContentMs };
     for (let fresh = asked.creates; ; fresh = true) {
       const began = clock();
@@ -91,6 +90,14 @@ export function createAttempt(deps: HandlerDeps): (call: Attempted, lease: Lease
       }
       return { peeked, answer, hidesUsage: asking !== undefined };
     }
+  }
+
+  /** What creates something is not asked of another backend, however long it takes; nor is anything when there is none. */
+  function mostToFirstContent({ asked, course }: Attempted, lease: Lease): number | undefined {
+    if (limits.firstTokenMs === undefined || !asked.stream || asked.creates) return undefined;
+    const { tried, worseThan } = course;
+    const hasOther = pool.hasOther(lease, { deployment: asked.deployment, tried, worseThan }, clock());
+    return hasOther ? limits.firstTokenMs : undefined;
   }
 
   function usageAskingOf({ asked }: Attempted, { backend, deployment }: Lease): UsageAsking | undefined {

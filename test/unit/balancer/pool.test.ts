@@ -24,6 +24,41 @@ function leases(driver: PoolDriver, count: number): readonly Lease[] {
   return Array.from({ length: count }, () => driver.lease());
 }
 
+describe('pool: is there another than the one that is slow?', () => {
+  function hasOther(driver: PoolDriver, lease: Lease, tried: readonly string[] = [], worseThan?: number): boolean {
+    const ask = { deployment: GPT, tried: new Set(tried), ...(worseThan === undefined ? {} : { worseThan }) };
+    return driver.pool.hasOther(lease, ask, driver.clock.now());
+  }
+
+  it('is when it may be asked, of whatever priority', () => {
+    const driver = startPool(['a', backend('b', { priority: 2 })]);
+    const lease = driver.lease();
+    assert.equal(hasOther(driver, lease), true);
+    assert.equal(hasOther(driver, lease, ['b']), false);
+    assert.equal(hasOther(driver, lease, [], 2), false);
+  });
+
+  it('is not when it rests, or does not serve the deployment', () => {
+    const driver = startPool(['a', 'b', backend('c', { deployments: new Map([['other', 'other']]) })]);
+    driver.attempt('b', throttled(1000));
+    const lease = driver.lease();
+    assert.equal(lease.backend.name, 'a');
+    assert.equal(hasOther(driver, lease), false);
+    driver.clock.advance(1000);
+    assert.equal(hasOther(driver, lease), true);
+  });
+
+  it('is when it has as many on their way as it should, for it takes one more', () => {
+    const driver = startPool(['a', 'b']);
+    const lease = driver.lease();
+    driver.attempt('b', throttled(1000));
+    driver.clock.advance(1000);
+    driver.lease(['a']);
+    assert.equal(driver.entry('b').state.kind, 'returning');
+    assert.equal(hasOther(driver, lease), true);
+  });
+});
+
 describe('pool: leases', () => {
   it('lends the backend, the deployment as sent upstream and the time', () => {
     const driver = startPool([backend('a', { deployments: new Map([['chat', 'gpt-eu']]) })]);
