@@ -54,6 +54,17 @@ export function finished(more: Partial<Event<'request-finished'>> = {}): Event<'
   };
 }
 
+/** An attempt that was served, unless `more` says otherwise. */
+export function attemptEnded(more: Partial<Event<'attempt-ended'>> = {}): Event<'attempt-ended'> {
+  return ended({ kind: 'served', status: 200 }, more);
+}
+
+/** Nobody answered it. */
+export function unanswered(more: Partial<Event<'request-finished'>> = {}): Event<'request-finished'> {
+  const { backend: _, ...rest } = finished({ ending: 'refused', status: 503, ...more });
+  return rest;
+}
+
 /** Turned away at the door. */
 export function refused(client: string, code: string, status: number): Event<'request-finished'> {
   const { backend: _, ...rest } = finished({

@@ -4,6 +4,7 @@
  * Its rows are bounded whatever callers send: names that a stranger can choose become `other` after the first few.
  */
 import type { Usage } from '../balancer/outcome.ts';
+import { boundedNames, OTHER } from './bounded-names.ts';
 import type { Observe, ProxyEvent } from './events.ts';
 
 export interface Ledger {
@@ -79,21 +80,20 @@ const MOST_DEPLOYMENTS = 100;
 /** Of all that are possible few ever come up. */
 const MOST_ROWS = 10_000;
 const NONE = 'none';
-const OTHER = 'other';
 
 /** @param wallClockMs of the beginning, and of each reading */
 export function createLedger(wallClockMs: () => number): Ledger {
   const since = new Date(wallClockMs()).toISOString();
-  const clients = new Names(MOST_CLIENTS);
-  const deployments = new Names(MOST_DEPLOYMENTS);
+  const clients = boundedNames(MOST_CLIENTS);
+  const deployments = boundedNames(MOST_DEPLOYMENTS);
   const rows = new Map<string, { readonly row: LedgerRow; readonly tally: Record<Column, number> }>();
 
   function tallyOf(event: Finished): Record<Column, number> {
     const { backend = NONE, code } = event;
     // Whoever is not let in, and whatever is nowhere, must not take the place of somebody or something that is.
-    const client = event.client === '' || code === 'client_not_allowed' ? NONE : clients.of(event.client);
+    const client = event.client === '' || code === 'client_not_allowed' ? NONE : clients(event.client);
     const isNamed = event.deployment !== '' && code !== 'DeploymentNotFound';
-    const deployment = isNamed ? deployments.of(event.deployment) : NONE;
+    const deployment = isNamed ? deployments(event.deployment) : NONE;
     const key = `${client}\n${deployment}\n${backend}`;
     const known = rows.get(key);
     if (known !== undefined) return known.tally;
@@ -140,22 +140,4 @@ function addUsage(tally: Record<Column, number>, usage: Usage): void {
   tally.completionTokens += usage.completionTokens;
   tally.cachedTokens += usage.cachedTokens ?? 0;
   tally.reasoningTokens += usage.reasoningTokens ?? 0;
-}
-
-/** The first so many names are themselves, made printable, all further ones `other`. */
-class Names {
-  private readonly most: number;
-  private readonly known = new Set<string>();
-
-  constructor(most: number) {
-    this.most = most;
-  }
-
-  of(text: string): string {
-    const name = text.replaceAll(/[^\x20-\x7e]/g, '?');
-    if (this.known.has(name)) return name;
-    if (this.known.size >= this.most) return OTHER;
-    this.known.add(name);
-    return name;
-  }
 }

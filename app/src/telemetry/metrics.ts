@@ -6,6 +6,7 @@
 import type { Usage } from '../balancer/outcome.ts';
 import type { PoolSnapshot } from '../balancer/snapshot.ts';
 import { VERSION } from '../version.ts';
+import { boundedNames, OTHER } from './bounded-names.ts';
 import type { Observe, ProxyEvent } from './events.ts';
 import { createExposition, type Exposition, type GaugeFamily } from './exposition.ts';
 import { COUNTERS, HISTOGRAMS } from './metric-forms.ts';
@@ -40,7 +41,6 @@ const MOST_DEPLOYMENTS = 100;
 /** More than there are requests at a time, as a rule. */
 const MOST_FAILED = 10_000;
 const NOBODY = 'none';
-const OTHER = 'other';
 const NOT_LET_IN = 'client_not_allowed';
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
@@ -79,8 +79,8 @@ interface Failed {
 }
 
 export function createMetrics({ gauges, withProcess }: MetricsParts): Metrics {
-  const clientLabel = bounded(MOST_CLIENTS);
-  const modelLabel = bounded(MOST_DEPLOYMENTS);
+  const clientLabel = boundedNames(MOST_CLIENTS);
+  const modelLabel = boundedNames(MOST_DEPLOYMENTS);
   const { counted, timed } = families();
   const attemptTallies = new Kept<AttemptTallies>();
   const requestTallies = new Kept<Tally>();
@@ -301,19 +301,6 @@ function answeredLabels({ operation, status }: Pick<Event<'request-finished'>, '
 function routeOf(operation: string): string {
   if (operation === '') return NOBODY;
   return operation === OTHER ? OTHER : `/${operation}`;
-}
-
-/** The first so many names are themselves, made printable, all further ones `other`. */
-function bounded(most: number): (name: string) => string {
-  const known = new Set<string>();
-  return (text) => {
-    if (known.has(text)) return text;
-    const name = text.replaceAll(/[^\n\x20-\x7e]/g, '?');
-    if (known.has(name)) return name;
-    if (known.size >= most) return OTHER;
-    known.add(name);
-    return name;
-  };
 }
 
 /** Makes it when it is first asked for. */

@@ -8,7 +8,7 @@ import { statusDocument, type StatusDocument } from '../../../app/src/ops/status
 import { createRecent } from '../../../app/src/telemetry/recent.ts';
 import { HOSTILE } from '../../support/hostile.ts';
 import { startPool, throttled } from '../../support/pool.ts';
-import { attemptEnded, finished } from '../../support/told.ts';
+import { attemptEnded, finished } from '../../support/told-events.ts';
 
 const WALL_MS = Date.parse('2026-11-27T14:02:31.500Z');
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { statusDocument, type StatusParts } from '../../../app/src/ops/status.ts';
 import { createRecent } from '../../../app/src/telemetry/recent.ts';
-import { finished, attemptEnded } from '../../support/told.ts';
+import { finished, attemptEnded } from '../../support/told-events.ts';
 import { backend, startPool, throttled, UNAUTHORIZED, type PoolDriver } from '../../support/pool.ts';
 
 const WALL_MS = Date.parse('2026-11-27T14:02:31.500Z');

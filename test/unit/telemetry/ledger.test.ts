@@ -4,35 +4,9 @@ import type { ProxyEvent } from '../../../app/src/telemetry/events.ts';
 import { LEDGER_COLUMNS, ledgerCsv } from '../../../app/src/telemetry/ledger-csv.ts';
 import { createLedger, type Ledger, type LedgerRow } from '../../../app/src/telemetry/ledger.ts';
 import { rowsOfCsv } from '../../support/csv.ts';
-
-type Finished = Extract<ProxyEvent, { kind: 'request-finished' }>;
+import { finished, unanswered } from '../../support/told-events.ts';
 
 const START = Date.UTC(2026, 10, 22, 12);
-
-function finished(more: Partial<Finished> = {}): Finished {
-  return {
-    kind: 'request-finished',
-    requestId: 'r-1',
-    client: 'team-a',
-    method: 'POST',
-    path: '/v1/chat/completions',
-    operation: 'chat/completions',
-    deployment: 'gpt',
-    stream: false,
-    status: 200,
-    ending: 'delivered',
-    backend: 'openai1',
-    attempts: 1,
-    trace: 'openai1=200',
-    durationMs: 120,
-    ...more,
-  };
-}
-
-function unanswered(more: Partial<Finished>): Finished {
-  const { backend: _, ...rest } = finished({ ending: 'refused', status: 503, ...more });
-  return rest;
-}
 
 function ledgerOf(...events: readonly ProxyEvent[]): Ledger {
   const ledger = createLedger(() => START);

@@ -443,7 +443,7 @@ describe('metrics, whatever callers send,', () => {
     metrics.observe(finished({ deployment: 'gpt\u2028ü', usage }));
     const { text, contentType } = await metrics.render();
     assert.match(contentType, /^text\/plain; version=0\.0\.4; charset=utf-8$/);
-    assert.ok(text.includes(String.raw`gen_ai_request_model="a\"} 1\nforged{x=\"\\",gen_ai_token_type="input"} 1`));
+    assert.ok(text.includes(String.raw`gen_ai_request_model="a\"} 1?forged{x=\"\\",gen_ai_token_type="input"} 1`));
     assert.ok(text.includes('gen_ai_request_model="gpt??"'));
     assert.doesNotMatch(text, /^forged/m);
   });

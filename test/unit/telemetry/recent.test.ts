@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { ProxyEvent } from '../../../app/src/telemetry/events.ts';
 import { createRecent, type Recent } from '../../../app/src/telemetry/recent.ts';
 import { backend, throttled, UNREACHABLE } from '../../support/pool.ts';
-import { attemptEnded, finished } from '../../support/told.ts';
+import { attemptEnded, finished, unanswered } from '../../support/told-events.ts';
 
 /** At the beginning of a slot. */
 const NOW = 1_780_000_000_000;
@@ -51,7 +51,7 @@ describe('recent', () => {
   it('keeps fifteen minutes in slots of ten seconds, of which it tells those with something in them', () => {
     recent.observe(finished({ backend: 'openai1' }), NOW);
     recent.observe(finished({ backend: 'openai1', attempts: 2, heldMs: 5 }), NOW + 9999);
-    recent.observe(finished({ ending: 'refused', status: 503 }), NOW + 10_000);
+    recent.observe(unanswered({ ending: 'refused', status: 503 }), NOW + 10_000);
     recent.observe(finished({ ending: 'broken', backend: 'openai2' }), NOW + 30_000);
     assert.deepEqual(recent.slots(NOW + 60_000), [
       { at: NOW, answered: new Map([['openai1', 2]]), failedOver: 1, held: 1, refused: 0, broken: 0 },
