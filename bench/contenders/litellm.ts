@@ -1,11 +1,12 @@
-// The LiteLLM proxy (PyPI `litellm[proxy]`) with one worker: three deployments of one model, two retries, and without what
-// it would do beside the way of a request: no database, no telemetry, no price list from the network, errors only logged.
-import { existsSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { freePort, scratchDirectory, startChild } from '../children.ts';
+// The LiteLLM proxy with three deployments of one model and two retries.
+import { existsSync } from 'node:fs';
+import { startLitellmProcess } from '../litellm-process.ts';
 import { installedLitellm, litellmPython } from '../peers.ts';
 import { labelOf, originsOf } from './contender.ts';
 import type { Contender, Surroundings } from './contender.ts';
+
+/** As the load keeps its connections. */
+const KEEP_ALIVE: readonly string[] = ['--keepalive_timeout', '250'];
 
 export function litellmContender(surroundings: Surroundings): Contender {
   const { core, transport, clientKey } = surroundings;
@@ -13,33 +14,7 @@ export function litellmContender(surroundings: Surroundings): Contender {
   return {
     label,
     start: async () => {
-      const port = await freePort();
-      const file = join(scratchDirectory(), `litellm-${port}.yaml`);
-      writeFileSync(file, configuration(surroundings));
-      const child = startChild({
-        name: 'litellm',
-        core,
-        command: litellmPython.replace(/python$/, 'litellm'),
-        args: [
-          '--config',
-          file,
-          '--host',
-          '127.0.0.1',
-          '--port',
-          String(port),
-          '--num_workers',
-          '1',
-          '--keepalive_timeout',
-          '250',
-        ],
-        env: {
-          HOME: scratchDirectory(),
-          LITELLM_LOG: 'ERROR',
-          LITELLM_LOCAL_MODEL_COST_MAP: 'True',
-          LITELLM_MODE: 'PRODUCTION',
-        },
-      });
-      await child.ready(() => isAlive(port), 60_000);
+      const { port, child } = await startLitellmProcess(configuration(surroundings), core, KEEP_ALIVE);
       const headers = { authorization: `Bearer sk-${clientKey}` };
       const target = { port, apiKey: clientKey, path: '/v1/chat/completions', headers, isRewritten: true };
       return { label, target, pid: child.pid, stop: child.stop };
@@ -51,8 +26,7 @@ export function litellmVersion(): string | undefined {
   return existsSync(litellmPython) ? installedLitellm() : undefined;
 }
 
-/** JSON, which YAML includes. */
-function configuration(surroundings: Surroundings): string {
+function configuration(surroundings: Surroundings): object {
   const { clientKey, backendKey } = surroundings;
   const deployments = originsOf(surroundings).map((origin) => ({
     model_name: 'gpt-5.4-mini',
@@ -63,18 +37,10 @@ function configuration(surroundings: Surroundings): string {
       api_version: '2024-10-21',
     },
   }));
-  return JSON.stringify({
+  return {
     model_list: deployments,
     router_settings: { routing_strategy: 'simple-shuffle', num_retries: 2 },
     litellm_settings: { telemetry: false, set_verbose: false, request_timeout: 230 },
     general_settings: { master_key: `sk-${clientKey}` },
-  });
-}
-
-async function isAlive(port: number): Promise<boolean> {
-  try {
-    return (await fetch(`http://127.0.0.1:${port}/health/liveliness`)).ok;
-  } catch {
-    return false;
-  }
+  };
 }

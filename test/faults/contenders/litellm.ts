@@ -1,15 +1,12 @@
 // The LiteLLM proxy with one worker, set up as somebody who knows it would for such faults: a deployment rests at its first
 // failure, enough tries to find another one, no waiting between them. A model of its own, with three deployments, for each row.
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { allowedCores, freePort, scratchDirectory, startChild } from '../../../bench/children.ts';
-import { litellmPython } from '../../../bench/peers.ts';
+import { allowedCores } from '../../../bench/children.ts';
+import { startLitellmProcess } from '../../../bench/litellm-process.ts';
 import { isChat } from '../reading.ts';
 import { BACKEND_KEY, MODEL, type Stage } from '../stage.ts';
 import type { Contender } from './contender.ts';
 
 const MASTER_KEY = 'sk-faults-client-key';
-const START_MS = 90_000;
 
 export function litellmContender(version: string): Contender {
   return {
@@ -17,23 +14,7 @@ export function litellmContender(version: string): Contender {
     version,
     atOnce: 6,
     open: async (stages) => {
-      const port = await freePort();
-      const file = join(scratchDirectory(), 'litellm-faults.yaml');
-      writeFileSync(file, JSON.stringify(configuration(stages)));
-      const child = startChild({
-        name: 'litellm',
-        core: allowedCores()[0] ?? 0,
-        command: litellmPython.replace(/python$/, 'litellm'),
-        args: ['--config', file, '--host', '127.0.0.1', '--port', String(port), '--num_workers', '1'],
-        env: {
-          HOME: scratchDirectory(),
-          LITELLM_LOG: 'ERROR',
-          LITELLM_LOCAL_MODEL_COST_MAP: 'True',
-          LITELLM_MODE: 'PRODUCTION',
-        },
-      });
-      const origin = `http://127.0.0.1:${port}`;
-      await child.ready(() => isAlive(origin), START_MS);
+      const { origin, child } = await startLitellmProcess(configuration(stages), allowedCores()[0] ?? 0);
       return {
         doorTo: ({ id }) =>
           Promise.resolve({
@@ -48,7 +29,6 @@ export function litellmContender(version: string): Contender {
   };
 }
 
-/** JSON, which YAML includes. */
 function configuration(stages: readonly Stage[]): object {
   return {
     model_list: stages.flatMap(({ id, row, fleet }) =>
@@ -75,12 +55,4 @@ function configuration(stages: readonly Stage[]): object {
     litellm_settings: { telemetry: false, set_verbose: false, request_timeout: 230 },
     general_settings: { master_key: MASTER_KEY },
   };
-}
-
-async function isAlive(origin: string): Promise<boolean> {
-  try {
-    return (await fetch(`${origin}/health/liveliness`)).ok;
-  } catch {
-    return false;
-  }
 }
