@@ -33,6 +33,7 @@ import { requestIdHeader } from './proxy/headers.ts';
 import { ERROR_CODES } from './proxy/proxy-error.ts';
 import { createTokenEstimator } from './proxy/token-estimate.ts';
 import { createTracing } from './proxy/trace-context.ts';
+import { watchTurns, type IsBehind } from './proxy/turns.ts';
 import { createServer, type ServerLimits } from './server.ts';
 import { observeAll, type Observe } from './telemetry/events.ts';
 import { startInsights } from './telemetry/insights.ts';
@@ -48,6 +49,8 @@ export interface Edges {
   readonly random?: () => number;
   /** Another way of making attempts, to be measured or tested. */
   readonly createForwarder?: CreateForwarder;
+  /** Whether its own event loop is so far behind that newcomers are refused. */
+  readonly isBehind?: IsBehind;
   readonly credential?: () => Promise<TokenCredential>;
   readonly serverLimits?: ServerLimits;
   readonly handlerLimits?: Partial<HandlerLimits>;
@@ -158,6 +161,7 @@ export function compose(config: Config, edges: Edges): Balancer {
     limiter: createClientLimiter(config.clientLimits, wallClockMs),
     estimator: createTokenEstimator(),
     admission,
+    isBehind: edges.isBehind ?? watchTurns(clock),
     hold,
     lineOf: (deployment) => config.aliases.get(deployment) ?? deployment,
     crowds: new Crowds(),

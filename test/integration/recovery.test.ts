@@ -16,6 +16,7 @@ import { bringUp, takeDown } from '../support/outage.ts';
 import { connectTo, head } from '../support/raw.ts';
 import { open } from '../support/reading.ts';
 import { until } from '../support/until.ts';
+import { watch } from '../support/watched.ts';
 
 const PATH = '/v1/chat/completions';
 
@@ -322,6 +323,30 @@ describe('recovery', () => {
       assert.equal(received.headers['retry-after-ms'], '20000');
       assert.equal(course(received).trace, 'openai1=429(20000ms) openai2=503 openai3=401');
       running.assertIdle();
+    });
+  });
+
+  describe('a balancer that is behind its work', () => {
+    it('sheds newcomers with 503 and Retry-After, gives back what they took, and serves those who are in', async () => {
+      let isBehind = false;
+      await startHeld(1, { settings: { CLIENT_LIMITS: 'tester=2concurrent' }, isBehind: () => isBehind });
+      const asked = await askMany(1);
+      isBehind = true;
+      for (let n = 0; n < 3; n += 1) {
+        const { received, finished } = await watch(running, () => ask());
+        assert.deepEqual([received.status, errorOf(received).code], [503, 'too_many_requests_at_once']);
+        assert.equal(received.headers['retry-after'], '1');
+        assert.deepEqual(
+          [finished.code, finished.client, finished.attempts],
+          ['too_many_requests_at_once', 'tester', 0],
+        );
+      }
+      assert.equal((await send(`${running.url}/healthz`)).status, 200);
+      assert.equal(upstreams[0]?.requests.length, 1);
+      await answerAll(asked);
+      running.assertIdle();
+      isBehind = false;
+      await answerAll(await askMany(1));
     });
   });
 

@@ -6,6 +6,7 @@ import { compose, type Balancer } from '../../app/src/compose.ts';
 import { readConfig } from '../../app/src/config.ts';
 import type { HandlerLimits } from '../../app/src/proxy/handler-deps.ts';
 import type { CreateForwarder } from '../../app/src/proxy/forward.ts';
+import type { IsBehind } from '../../app/src/proxy/turns.ts';
 import type { ServerLimits } from '../../app/src/server.ts';
 import { observeAll, type ProxyEvent } from '../../app/src/telemetry/events.ts';
 import { createLog } from '../../app/src/telemetry/log.ts';
@@ -46,6 +47,8 @@ export interface BalancerSetup {
   readonly handlerLimits?: Partial<HandlerLimits>;
   readonly serverLimits?: ServerLimits;
   readonly createForwarder?: CreateForwarder;
+  /** By its own event loop otherwise. */
+  readonly isBehind?: IsBehind;
 }
 
 /** The key that tests call with, in CLIENT_API_KEYS as `tester`. */
@@ -90,7 +93,8 @@ export async function startBalancer(setup: BalancerSetup = {}): Promise<RunningB
       for (const tell of waiting) tell(told);
     },
   ]);
-  const { clock, wallClockMs, random = () => 0, credential, handlerLimits, serverLimits, createForwarder } = setup;
+  const { clock, wallClockMs, random = () => 0, credential, handlerLimits, serverLimits } = setup;
+  const { createForwarder, isBehind } = setup;
   const balancer = compose(config, {
     observe,
     random,
@@ -100,6 +104,7 @@ export async function startBalancer(setup: BalancerSetup = {}): Promise<RunningB
     ...(handlerLimits === undefined ? {} : { handlerLimits }),
     ...(serverLimits === undefined ? {} : { serverLimits }),
     ...(createForwarder === undefined ? {} : { createForwarder }),
+    ...(isBehind === undefined ? {} : { isBehind }),
   });
   balancer.server.listen(0, '127.0.0.1');
   await once(balancer.server, 'listening');

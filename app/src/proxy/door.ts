@@ -88,9 +88,10 @@ export function createDoor(deps: HandlerDeps): Door {
     found: Route,
     known: Known,
   ): Promise<Entered | TurnedAway> {
-    if (!admission.enter()) {
+    const noRoom = takeRoom();
+    if (noRoom !== undefined) {
       await known.pass?.leave(0);
-      return shed(req, res, refusals.TOO_MANY_REQUESTS_IN_FLIGHT, known.client);
+      return shed(req, res, noRoom, known.client);
     }
     let isIn = false;
     try {
@@ -101,6 +102,11 @@ export function createDoor(deps: HandlerDeps): Door {
       // Before it is told of, so that whoever hears of it finds all given back.
       if (!isIn) await leave(known, 0);
     }
+  }
+
+  function takeRoom(): ProxyError | undefined {
+    if (deps.isBehind()) return refusals.TOO_MANY_REQUESTS_AT_ONCE;
+    return admission.enter() ? undefined : refusals.TOO_MANY_REQUESTS_IN_FLIGHT;
   }
 
   async function readIn(

@@ -42,6 +42,7 @@ export const ERROR_CODES = {
   token_keys_unavailable: { status: 503, type: 'server_error' },
   identity_unavailable: { status: 503, type: 'server_error' },
   too_many_requests_in_flight: { status: 503, type: 'server_error' },
+  too_many_requests_at_once: { status: 503, type: 'server_error' },
   too_many_bytes_buffered: { status: 503, type: 'server_error' },
   too_many_viewers: { status: 503, type: 'server_error' },
   backends_timed_out: { status: 504, type: 'server_error' },

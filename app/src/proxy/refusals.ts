@@ -77,6 +77,12 @@ export const TOO_MANY_REQUESTS_IN_FLIGHT: ProxyError = {
   headers: { 'retry-after': '1' },
 };
 
+export const TOO_MANY_REQUESTS_AT_ONCE: ProxyError = {
+  code: 'too_many_requests_at_once',
+  message: 'More requests come than this replica has CPU for. Try again in a moment.',
+  headers: { 'retry-after': '1' },
+};
+
 export const BODY_ERRORS = {
   'too-large': {
     code: 'body_too_large',
