@@ -13,7 +13,10 @@ export interface Options {
 /** How long each phase is. */
 export interface SoakPlan {
   readonly warmMs: number;
-  readonly capacityMs: number;
+  /** Callers who wait for their answers, without faults. */
+  readonly closedMs: number;
+  /** Each rate that is tried, with faults. */
+  readonly stepMs: number;
   readonly soakMs: number;
   /** Nobody asks: what was held must be given back. */
   readonly calmMs: number;
@@ -35,7 +38,7 @@ export const usage = `usage: node bench/soak/main.ts [options]
   --quick           a smoke run: half a minute of faults, its figures mean nothing
   --json FILE       write everything that was measured to FILE
   --readme FILE     run nothing; write the table of bench/README.md from that results file
-  Everything takes 2 minutes more than --minutes.`;
+  Everything takes 4 minutes more than --minutes.`;
 
 export function readOptions(args: readonly string[]): Options {
   const values = parse(args);
@@ -55,7 +58,8 @@ export function readOptions(args: readonly string[]): Options {
 
 const quickPlan: SoakPlan = {
   warmMs: 4000,
-  capacityMs: 4000,
+  closedMs: 4000,
+  stepMs: 1000,
   soakMs: 25_000,
   calmMs: 8000,
   baselineMs: 4000,
@@ -68,7 +72,8 @@ function planFor(minutes: number): SoakPlan {
   const soakMs = Math.round(minutes * 60_000);
   return {
     warmMs: 20_000,
-    capacityMs: 15_000,
+    closedMs: 15_000,
+    stepMs: 12_000,
     soakMs,
     calmMs: 15_000,
     baselineMs: 15_000,

@@ -40,9 +40,10 @@ function summary(measured: Measured): string[] {
   ];
 }
 
-function phases({ capacity, soak, baseline, overload, after }: Soaked): string[] {
+function phases({ closed, capacity, soak, baseline, overload, after }: Soaked): string[] {
   const rows: readonly (readonly [string, Phase])[] = [
-    ['capacity, closed loop', capacity],
+    ['closed loop, no faults', closed],
+    ['capacity, with faults', capacity],
     ['70 %, with faults', soak],
     ['70 %', baseline],
     ['3 times the capacity', overload],

@@ -6,6 +6,8 @@ import { startChild } from '../children.ts';
 import { cpuMsBetween, sampleCpu, waitedMs } from '../process-stats.ts';
 import { percentile } from '../statistics.ts';
 import { Callers } from './caller.ts';
+import { capacityOf, climb } from './capacity.ts';
+import type { Step } from './capacity.ts';
 import { delaysOf } from './delays.ts';
 import type { Delays } from './delays.ts';
 import type { Befallen, FleetAddress, Gone, Notes } from './fleet.ts';
@@ -23,6 +25,10 @@ import type { Tested } from './tested.ts';
 /** Of the capacity. */
 export const SOAK_SHARE = 0.7;
 export const OVERLOAD_SHARE = 3;
+/** Where the rate that it can bear is sought, as shares of what callers who wait get. */
+const LOWEST_SHARE = 0.4;
+const STEP_SHARE = 0.05;
+const MOST_STEPS = 17;
 /** More than one core of a balancer needs to be busy, and fewer than it lets in. */
 const CLOSED_CALLERS = 256;
 
@@ -77,7 +83,11 @@ export interface Happenings {
 export interface Soaked {
   readonly seed: number;
   readonly plan: SoakPlan;
+  readonly closed: Phase;
+  readonly steps: readonly Step[];
+  /** The highest rate, with faults, at which nobody was turned away. */
   readonly capacityPerSecond: number;
+  /** At that rate. */
   readonly capacity: Phase;
   readonly soak: Phase;
   readonly happened: Happenings;
@@ -182,18 +192,19 @@ class Run {
       async (load) => void (await closedLoop(load, CLOSED_CALLERS, plan.warmMs)),
     );
     let over = 0;
-    const capacity = await this.phase('capacity', plan.capacityMs, async (load) => {
-      over = await closedLoop(load, CLOSED_CALLERS, plan.capacityMs);
+    const closed = await this.phase('closed loop', plan.closedMs, async (load) => {
+      over = await closedLoop(load, CLOSED_CALLERS, plan.closedMs);
     });
     // Those who are the last wait for long streams, and nobody asks beside them.
-    const capacityPerSecond = (over * 1000) / plan.capacityMs;
+    const { steps, capacity } = await this.climb((over * 1000) / plan.closedMs);
+    const capacityPerSecond = capacityOf(steps);
     this.say(`capacity ${Math.round(capacityPerSecond)} requests/s`);
     const calmBefore = await this.calm(plan.calmMs / 2);
     const perSecond = SOAK_SHARE * capacityPerSecond;
 
     const samples: Sample[] = [];
     await this.hear('begin');
-    this.attempts = 0;
+    this.forget();
     const soak = await this.phase('soak', plan.soakMs, async (load) => {
       const startedAt = Date.now();
       const { sent, answered } = openLoop(load, perSecond, plan.soakMs);
@@ -239,6 +250,8 @@ class Run {
     return {
       seed,
       plan,
+      closed,
+      steps,
       capacityPerSecond,
       capacity,
       soak,
@@ -257,6 +270,29 @@ class Run {
       internalErrors: metrics('balancer_errors_total', 'error_type="internal_error"'),
       metricsLoopP99Ms,
     };
+  }
+
+  /** The capacity, and how it was at that rate. */
+  private async climb(closedPerSecond: number): Promise<{ readonly steps: readonly Step[]; readonly capacity: Phase }> {
+    const { stepMs } = this.plan;
+    let capacity: Phase | undefined;
+    await this.hear('begin');
+    const steps = await climb({
+      fromPerSecond: LOWEST_SHARE * closedPerSecond,
+      stepPerSecond: STEP_SHARE * closedPerSecond,
+      mostSteps: MOST_STEPS,
+      tryRate: async (perSecond) => {
+        const name = `${Math.round(perSecond)} requests/s`;
+        const phase = await this.phase(name, stepMs, (load) => openLoop(load, perSecond, stepMs).answered);
+        const isBorne = phase.verdicts.shed === 0;
+        if (isBorne) capacity = phase;
+        this.forget();
+        return isBorne;
+      },
+    });
+    await this.hear('end');
+    if (capacity === undefined) throw new Error(`not even ${steps[0]?.perSecond} requests/s were borne`);
+    return { steps, capacity };
   }
 
   private async recover(perSecond: number): Promise<{ readonly after: Phase; readonly recorder: Recorder }> {
@@ -346,6 +382,14 @@ class Run {
     this.gone.push(...gone);
     this.episodes.push(...episodes);
     this.attempts += Object.values(calls).reduce((sum, count) => sum + count, 0);
+  }
+
+  /** What befell the requests of a phase that has been judged. */
+  private forget(): void {
+    this.befallen.clear();
+    this.gone.length = 0;
+    this.episodes.length = 0;
+    this.attempts = 0;
   }
 
   private happenings(): Happenings {

@@ -5,6 +5,8 @@ import { gzipSync } from 'node:zlib';
 import { checkAnswer } from '../../bench/soak/answers.ts';
 import type { Received } from '../../bench/soak/answers.ts';
 import { barsOf } from '../../bench/soak/bars.ts';
+import { capacityOf, climb } from '../../bench/soak/capacity.ts';
+import type { Step } from '../../bench/soak/capacity.ts';
 import { Callers } from '../../bench/soak/caller.ts';
 import type { Experience } from '../../bench/soak/caller.ts';
 import { delaysOf } from '../../bench/soak/delays.ts';
@@ -46,6 +48,44 @@ function direct(planned: Planned): Planned {
   const head = [path, ...rest.map((one) => one.replace(/^content-length: .*/, `content-length: ${body.length}`))];
   return { ...planned, head, body, isFresh: true, awaitsContinue: false };
 }
+
+describe('the climb to the capacity of the soak', () => {
+  /** Bears up to so much, and fails at those tries. */
+  async function climbing(most: number, failures: readonly number[] = []): Promise<readonly Step[]> {
+    let tries = 0;
+    return climb({
+      fromPerSecond: 100,
+      stepPerSecond: 10,
+      mostSteps: 5,
+      tryRate: (perSecond) => Promise.resolve(!failures.includes((tries += 1)) && perSecond <= most),
+    });
+  }
+
+  it('raises the rate until one is not borne twice, and takes the highest that was', async () => {
+    const steps = await climbing(115);
+    assert.deepEqual(steps, [
+      { perSecond: 100, isBorne: true },
+      { perSecond: 110, isBorne: true },
+      { perSecond: 120, isBorne: false },
+      { perSecond: 120, isBorne: false },
+    ]);
+    assert.equal(capacityOf(steps), 110);
+  });
+
+  it('goes on when a rate is borne at the second try', async () => {
+    const steps = await climbing(125, [2]);
+    assert.deepEqual(
+      steps.map(({ perSecond, isBorne }) => `${perSecond} ${isBorne}`),
+      ['100 true', '110 false', '110 true', '120 true', '130 false', '130 false'],
+    );
+    assert.equal(capacityOf(steps), 120);
+  });
+
+  it('ends at the last step, and at nothing when the first is not borne', async () => {
+    assert.equal(capacityOf(await climbing(1000)), 140);
+    assert.equal(capacityOf(await climbing(50)), 0);
+  });
+});
 
 describe('the traffic of the soak', () => {
   it('is the same for the same seed and number, and another for another', () => {
@@ -494,6 +534,8 @@ function measured(changes: Partial<Measured> = {}): Measured {
     seed: 1,
     plan: readOptions([]).plan,
     capacityPerSecond: 143,
+    closed: good,
+    steps: [{ perSecond: 143, isBorne: true }],
     capacity: good,
     soak: phaseOf({ broken: 3 }),
     happened: { faults: { throttle: 20, stall: 2 }, episodes: { gone: 1 }, openWhenGone: 1, attempts: 1100 },
