@@ -1,38 +1,71 @@
 /**
- * How much can it do? Callers who wait for their answers make large batches of themselves, and batches are cheap: what they get is more
- * than a balancer can bear of callers who come when they like. So the rate is raised step by step, faults and all, until somebody
- * is turned away. Pure, but for the trying.
+ * How much can it do, and do well? The rate of callers who come when they like is raised step by step, faults and all, until somebody is
+ * turned away or answers take noticeably longer. (What callers get who wait for their answers says too much: they make large batches
+ * of themselves, and batches are cheap.) Pure, but for the trying.
  */
 
-export interface Step {
+/** How it was at a rate. */
+export interface Tried {
+  readonly turnedAway: number;
+  /** Of answers. */
+  readonly p50Ms: number;
+  readonly loopP99Ms: number;
+  readonly cpuPercent: number;
+}
+
+export interface Step extends Tried {
   readonly perSecond: number;
   readonly isBorne: boolean;
 }
 
 export interface Climb {
+  /** So few that nobody waits for another. */
+  readonly restPerSecond: number;
   readonly fromPerSecond: number;
   readonly stepPerSecond: number;
   readonly mostSteps: number;
-  /** True when this rate was borne. */
-  readonly tryRate: (perSecond: number) => Promise<boolean>;
+  readonly tryRate: (perSecond: number) => Promise<Tried>;
 }
 
-/** All steps in their order; a rate that was not borne is tried once more, because a fault may have been at its worst just then. */
-export async function climb({ fromPerSecond, stepPerSecond, mostSteps, tryRate }: Climb): Promise<Step[]> {
-  const steps: Step[] = [];
-  let hasFailed = false;
-  for (let height = 0; height < mostSteps;) {
+/** Half of the answers may take so much longer than at rest. A model takes seconds: nobody notices. */
+export const SLOWER_MS = 100;
+
+/** Chance decides what a fault meets: a rate that was not borne is borne after all when it is in both of two more tries. */
+const MORE_TRIES = 2;
+
+/** All tries in their order. */
+export async function climb({
+  restPerSecond,
+  fromPerSecond,
+  stepPerSecond,
+  mostSteps,
+  tryRate,
+}: Climb): Promise<Step[]> {
+  const rest = await tryRate(restPerSecond);
+  const steps: Step[] = [{ perSecond: restPerSecond, ...rest, isBorne: true }];
+  let failures = 0;
+  let height = 0;
+  for (let tries = 0; height < mostSteps;) {
     const perSecond = fromPerSecond + height * stepPerSecond;
-    const isBorne = await tryRate(perSecond);
-    steps.push({ perSecond, isBorne });
-    if (!isBorne && hasFailed) break;
-    hasFailed = !isBorne;
-    if (isBorne) height += 1;
+    const tried = await tryRate(perSecond);
+    const isBorne = tried.turnedAway === 0 && tried.p50Ms <= rest.p50Ms + SLOWER_MS;
+    steps.push({ perSecond, ...tried, isBorne });
+    tries += 1;
+    if (!isBorne) failures += 1;
+    if (failures > 1) break;
+    if (failures === 0 || tries > MORE_TRIES) {
+      height += 1;
+      [tries, failures] = [0, 0];
+    }
   }
   return steps;
 }
 
-/** The highest rate that was borne. */
+/** The highest rate that was borne more often than not. */
 export function capacityOf(steps: readonly Step[]): number {
-  return Math.max(0, ...steps.filter(({ isBorne }) => isBorne).map(({ perSecond }) => perSecond));
+  const balance = new Map<number, number>();
+  for (const { perSecond, isBorne } of steps) {
+    balance.set(perSecond, (balance.get(perSecond) ?? 0) + (isBorne ? 1 : -1));
+  }
+  return Math.max(0, ...[...balance].filter(([, more]) => more > 0).map(([perSecond]) => perSecond));
 }

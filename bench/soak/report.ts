@@ -34,16 +34,76 @@ function summary(measured: Measured): string[] {
       `${total(happened.faults)} attempts met a fault of ${Object.keys(happened.faults).length} kinds, and ${total(happened.episodes)} times one befell a whole resource. ` +
       `\`/metrics\` said ${metricsLoopP99Ms.toFixed(0)} ms for the event loop's p99 at the end, 10 ms of its interval included.`,
     '',
+    ...climbed(measured),
+    '',
     ...phases(measured),
     '',
     ...barTable(barsOf(measured)),
   ];
 }
 
-function phases({ closed, capacity, soak, baseline, overload, after }: Soaked): string[] {
+/** How the capacity was found. */
+function climbed({ steps }: Soaked): string[] {
+  const head = [
+    'requests/s, with faults',
+    'p50 ms',
+    'turned away',
+    'event loop p99 ms, counted once',
+    'CPU %',
+    'borne',
+  ];
+  return table(
+    head,
+    steps.map(({ perSecond, p50Ms, turnedAway, loopP99Ms, cpuPercent, isBorne }) => [
+      perSecond.toFixed(0),
+      p50Ms.toFixed(0),
+      String(turnedAway),
+      loopP99Ms.toFixed(1),
+      cpuPercent.toFixed(0),
+      isBorne ? 'yes' : 'no',
+    ]),
+  );
+}
+
+/** For newcomers: what became of the requests, and whether the bars were met. */
+function inShort(measured: Measured): string[] {
+  const { machine, seed, soak, overload, recovery, plan } = measured;
+  const bars = barsOf(measured);
+  const missed = bars.filter(({ isMet }) => !isMet).map(({ name, told }) => `${name} (${told})`);
+  const row = (name: string, figure: (phase: Phase) => string): string[] => [name, figure(soak), figure(overload)];
+  return [
+    ...table(
+      [
+        '',
+        `70 % of the capacity, ${(plan.soakMs / 60_000).toFixed(0)} minutes, with faults`,
+        `3 times the capacity, ${(plan.overloadMs / 1000).toFixed(0)} s`,
+      ],
+      [
+        row('requests whose callers stayed', (phase) => String(stayed(phase))),
+        row('the right answer', ({ verdicts }) => String(verdicts.right)),
+        row('a refusal of the request itself, passed on', ({ verdicts }) => String(verdicts.told)),
+        row('a stream broken by a fault after its first content, and told so', ({ verdicts }) =>
+          String(verdicts.broken),
+        ),
+        row('503 with `Retry-After`', ({ verdicts }) => String(verdicts.shed)),
+        row('lost', ({ verdicts }) => String(verdicts.lost)),
+        row("the event loop's delay, p99", ({ loopTicks }) => `${loopTicks.p99Ms.toFixed(0)} ms`),
+        row('the health probe answered within', ({ probeMaxMs }) => `${(probeMaxMs / 1000).toFixed(1)} s`),
+        [
+          'only right answers again after',
+          '–',
+          recovery.rightAfterMs === undefined ? 'never' : `${(recovery.rightAfterMs / 1000).toFixed(1)} s`,
+        ],
+      ],
+    ),
+    '',
+    `Seen on ${machine.date.slice(0, 10)} on one core, seed ${seed}. Of ${bars.length} bars, memory, sockets and listeners among them, ${missed.length === 0 ? 'all were met' : `missed: ${missed.join('; ')}`}.`,
+  ];
+}
+
+function phases({ closed, soak, baseline, overload, after }: Soaked): string[] {
   const rows: readonly (readonly [string, Phase])[] = [
     ['closed loop, no faults', closed],
-    ['capacity, with faults', capacity],
     ['70 %, with faults', soak],
     ['70 %', baseline],
     ['3 times the capacity', overload],
@@ -114,5 +174,8 @@ export const soakTables: DocumentTables = {
   name: 'soak',
   command: 'npm run soak -- --readme',
   ending: '-soak.json',
-  documents: { 'bench/README.md': (results) => summary(JSON.parse(results)) },
+  documents: {
+    'bench/README.md': (results) => summary(JSON.parse(results)),
+    'README.md': (results) => inShort(JSON.parse(results)),
+  },
 };

@@ -26,9 +26,10 @@ import type { Tested } from './tested.ts';
 export const SOAK_SHARE = 0.7;
 export const OVERLOAD_SHARE = 3;
 /** Where the rate that it can bear is sought, as shares of what callers who wait get. */
+const REST_SHARE = 0.1;
 const LOWEST_SHARE = 0.4;
 const STEP_SHARE = 0.05;
-const MOST_STEPS = 17;
+const MOST_STEPS = 16;
 /** More than one core of a balancer needs to be busy, and fewer than it lets in. */
 const CLOSED_CALLERS = 256;
 
@@ -85,10 +86,7 @@ export interface Soaked {
   readonly plan: SoakPlan;
   readonly closed: Phase;
   readonly steps: readonly Step[];
-  /** The highest rate, with faults, at which nobody was turned away. */
   readonly capacityPerSecond: number;
-  /** At that rate. */
-  readonly capacity: Phase;
   readonly soak: Phase;
   readonly happened: Happenings;
   readonly samples: readonly Sample[];
@@ -196,7 +194,7 @@ class Run {
       over = await closedLoop(load, CLOSED_CALLERS, plan.closedMs);
     });
     // Those who are the last wait for long streams, and nobody asks beside them.
-    const { steps, capacity } = await this.climb((over * 1000) / plan.closedMs);
+    const steps = await this.climb((over * 1000) / plan.closedMs);
     const capacityPerSecond = capacityOf(steps);
     this.say(`capacity ${Math.round(capacityPerSecond)} requests/s`);
     const calmBefore = await this.calm(plan.calmMs / 2);
@@ -253,7 +251,6 @@ class Run {
       closed,
       steps,
       capacityPerSecond,
-      capacity,
       soak,
       happened,
       samples,
@@ -272,27 +269,24 @@ class Run {
     };
   }
 
-  /** The capacity, and how it was at that rate. */
-  private async climb(closedPerSecond: number): Promise<{ readonly steps: readonly Step[]; readonly capacity: Phase }> {
+  private async climb(closedPerSecond: number): Promise<Step[]> {
     const { stepMs } = this.plan;
-    let capacity: Phase | undefined;
     await this.hear('begin');
     const steps = await climb({
+      restPerSecond: REST_SHARE * closedPerSecond,
       fromPerSecond: LOWEST_SHARE * closedPerSecond,
       stepPerSecond: STEP_SHARE * closedPerSecond,
       mostSteps: MOST_STEPS,
       tryRate: async (perSecond) => {
         const name = `${Math.round(perSecond)} requests/s`;
         const phase = await this.phase(name, stepMs, (load) => openLoop(load, perSecond, stepMs).answered);
-        const isBorne = phase.verdicts.shed === 0;
-        if (isBorne) capacity = phase;
         this.forget();
-        return isBorne;
+        const { verdicts, p50Ms, loopTicks, cpuPercent } = phase;
+        return { turnedAway: verdicts.shed, p50Ms, loopP99Ms: loopTicks.p99Ms, cpuPercent };
       },
     });
     await this.hear('end');
-    if (capacity === undefined) throw new Error(`not even ${steps[0]?.perSecond} requests/s were borne`);
-    return { steps, capacity };
+    return steps;
   }
 
   private async recover(perSecond: number): Promise<{ readonly after: Phase; readonly recorder: Recorder }> {

@@ -50,40 +50,65 @@ function direct(planned: Planned): Planned {
 }
 
 describe('the climb to the capacity of the soak', () => {
-  /** Bears up to so much, and fails at those tries. */
-  async function climbing(most: number, failures: readonly number[] = []): Promise<readonly Step[]> {
+  /** Turns somebody away beyond so many a second, takes 3 ms and one more for each 2 requests a second, and at those tries turns one away. */
+  async function climbing(
+    most: number,
+    { failures = [], mostSteps = 15 }: { readonly failures?: readonly number[]; readonly mostSteps?: number } = {},
+  ): Promise<readonly Step[]> {
     let tries = 0;
     return climb({
+      restPerSecond: 20,
       fromPerSecond: 100,
       stepPerSecond: 10,
-      mostSteps: 5,
-      tryRate: (perSecond) => Promise.resolve(!failures.includes((tries += 1)) && perSecond <= most),
+      mostSteps,
+      tryRate: (perSecond) =>
+        Promise.resolve({
+          turnedAway: failures.includes((tries += 1)) || perSecond > most ? 1 : 0,
+          p50Ms: 3 + perSecond / 2,
+          loopP99Ms: 4,
+          cpuPercent: 50,
+        }),
     });
   }
 
-  it('raises the rate until one is not borne twice, and takes the highest that was', async () => {
+  const told = (steps: readonly Step[]): readonly string[] =>
+    steps.map(({ perSecond, isBorne }) => `${perSecond} ${isBorne}`);
+
+  it('begins at rest, and raises the rate until somebody is turned away twice', async () => {
     const steps = await climbing(115);
-    assert.deepEqual(steps, [
-      { perSecond: 100, isBorne: true },
-      { perSecond: 110, isBorne: true },
-      { perSecond: 120, isBorne: false },
-      { perSecond: 120, isBorne: false },
-    ]);
+    assert.deepEqual(told(steps), ['20 true', '100 true', '110 true', '120 false', '120 false']);
     assert.equal(capacityOf(steps), 110);
+    const [first] = steps;
+    assert.deepEqual(first, { perSecond: 20, turnedAway: 0, p50Ms: 13, loopP99Ms: 4, cpuPercent: 50, isBorne: true });
   });
 
-  it('goes on when a rate is borne at the second try', async () => {
-    const steps = await climbing(125, [2]);
-    assert.deepEqual(
-      steps.map(({ perSecond, isBorne }) => `${perSecond} ${isBorne}`),
-      ['100 true', '110 false', '110 true', '120 true', '130 false', '130 false'],
-    );
+  it('goes on when a rate is borne in two of three tries', async () => {
+    const steps = await climbing(125, { failures: [3] });
+    assert.deepEqual(told(steps).slice(1), [
+      '100 true',
+      '110 false',
+      '110 true',
+      '110 true',
+      '120 true',
+      '130 false',
+      '130 false',
+    ]);
     assert.equal(capacityOf(steps), 120);
   });
 
-  it('ends at the last step, and at nothing when the first is not borne', async () => {
-    assert.equal(capacityOf(await climbing(1000)), 140);
-    assert.equal(capacityOf(await climbing(50)), 0);
+  it('takes the rate before one that was borne in one of three tries', async () => {
+    const steps = await climbing(125, { failures: [3, 5] });
+    assert.deepEqual(told(steps).slice(2), ['110 false', '110 true', '110 false']);
+    assert.equal(capacityOf(steps), 100);
+  });
+
+  it('ends where answers take noticeably longer than at rest', async () => {
+    assert.equal(capacityOf(await climbing(1000)), 220);
+  });
+
+  it('ends at the last step, and at rest when the first is not borne', async () => {
+    assert.deepEqual(told(await climbing(1000, { mostSteps: 2 })), ['20 true', '100 true', '110 true']);
+    assert.equal(capacityOf(await climbing(50)), 20);
   });
 });
 
@@ -535,8 +560,7 @@ function measured(changes: Partial<Measured> = {}): Measured {
     plan: readOptions([]).plan,
     capacityPerSecond: 143,
     closed: good,
-    steps: [{ perSecond: 143, isBorne: true }],
-    capacity: good,
+    steps: [{ perSecond: 143, turnedAway: 0, p50Ms: 7, loopP99Ms: 3, cpuPercent: 60, isBorne: true }],
     soak: phaseOf({ broken: 3 }),
     happened: { faults: { throttle: 20, stall: 2 }, episodes: { gone: 1 }, openWhenGone: 1, attempts: 1100 },
     samples: Array.from({ length: 40 }, () => quiet),
