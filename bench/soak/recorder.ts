@@ -63,7 +63,8 @@ export class Recorder {
       return;
     }
     const backend = received.headers.get('x-balancer-backend') ?? '';
-    const asked = { id: idOf(planned.number), finding, backend, sentAt, endedAt: Date.now() };
+    const isBad = planned.expected.kind === 'refusal';
+    const asked = { id: idOf(planned.number), finding, isBad, backend, sentAt, endedAt: Date.now() };
     const { number, what, manner } = planned;
     const told = `request ${number} (${what}, ${JSON.stringify(manner)}) after ${Math.round(ms)} ms: ${JSON.stringify(finding)} ${shown(received)}`;
     this.waiting.push({ asked, told });

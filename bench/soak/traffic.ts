@@ -301,14 +301,11 @@ const BAD: readonly (readonly [share: number, draw: Draw])[] = [
   [1, unknownDeployment],
 ];
 
-/**
- * It is missing at all, but a resource that rests says nothing of it, and then what another refused it with is passed on: its own
- * words, 400, or what a fault put in their place.
- */
+/** It is missing at all, but a resource that rests says nothing of it, and then another's own words, 400, are passed on. */
 function unknownDeployment(random: () => number): Asked {
   const body = `{"model":"unheard-of-${between(1, 5, random)}","messages":[{"role":"user","content":"x"}]}`;
   const asked = bad('unknown deployment', '/v1/chat/completions', { status: 404, body });
-  return { ...asked, expected: { kind: 'refusal', status: 404, orElse: [400, 403, 408, 429, 502, 503, 504] } };
+  return { ...asked, expected: { kind: 'refusal', status: 404, orElse: [400, 429, 502, 503, 504] } };
 }
 
 function badRequest(random: () => number, number: number): Asked {

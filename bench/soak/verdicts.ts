@@ -7,6 +7,8 @@ import type { Befallen, Gone } from './fleet.ts';
 export interface Asked {
   readonly id: string;
   readonly finding: Finding;
+  /** Nobody can answer it: it is to be refused. */
+  readonly isBad: boolean;
   /** Who answered, as its header says; empty where the head went out before anybody had. */
   readonly backend: string;
   /** Epoch ms. */
@@ -21,8 +23,8 @@ export interface Happened {
 }
 
 /**
- * right; told: a resource's refusal of the request itself, which is passed on; broken: a stream that a fault broke after its first
- * content, and that says so; shed: honestly refused for want of room; lost: all else.
+ * right; told: a resource's refusal of the request itself, which is passed on, or of what nobody can answer; broken: a stream that a
+ * fault broke after its first content, and that says so; shed: honestly refused for want of room; lost: all else.
  */
 export type Verdict = 'right' | 'told' | 'broken' | 'shed' | 'lost';
 
@@ -37,6 +39,8 @@ export function judge(asked: Asked, happened: Happened): Verdict {
     case 'filtered':
       return faults.some(({ fault }) => fault === 'content-filter') ? 'told' : 'lost';
     case 'refused':
+      // Whom a fault befalls refuses it in other words than those that are due, and nobody can do better.
+      if (asked.isBad && faults.length > 0) return 'told';
       return finding.status < 500 && finding.status !== 429 && faults.some(({ fault }) => isVerbatim(fault))
         ? 'told'
         : 'lost';

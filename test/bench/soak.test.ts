@@ -336,13 +336,28 @@ describe('a caller of the soak', () => {
 });
 
 describe('a verdict of the soak', () => {
-  const asked: Asked = { id: 'soak-1', finding: { kind: 'right' }, backend: 'openai1', sentAt: 1000, endedAt: 2000 };
+  const asked: Asked = {
+    id: 'soak-1',
+    finding: { kind: 'right' },
+    isBad: false,
+    backend: 'openai1',
+    sentAt: 1000,
+    endedAt: 2000,
+  };
   const nothing: Happened = { befallen: new Map(), gone: [] };
   const broken = { kind: 'broken', hasContent: true, isTold: true, detail: '' } as const;
 
   function befallen(fault: string, resource = 'openai1', id = 'soak-1'): Happened {
     return { befallen: new Map([[id, [{ id, fault, resource }]]]), gone: [] };
   }
+
+  it('lets a fault say why, of what nobody can answer, and nobody else say it otherwise', () => {
+    const refused = { ...asked, finding: { kind: 'refused', status: 500, code: '' } } as const;
+    assert.equal(judge({ ...refused, isBad: true }, befallen('status')), 'told');
+    assert.equal(judge({ ...refused, isBad: true }, befallen('status', 'openai1', 'soak-2')), 'lost');
+    assert.equal(judge({ ...refused, isBad: true }, nothing), 'lost');
+    assert.equal(judge(refused, befallen('status')), 'lost');
+  });
 
   it('excuses a stream that was told to break only by a fault of that request, where it was answered', () => {
     const stream = { ...asked, finding: broken };
