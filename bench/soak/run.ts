@@ -196,6 +196,9 @@ class Run {
     // Those who are the last wait for long streams, and nobody asks beside them.
     const steps = await this.climb((over * 1000) / plan.closedMs);
     const capacityPerSecond = capacityOf(steps);
+    if (capacityPerSecond === steps[0]?.perSecond) {
+      throw new Error('not even the lowest rate was borne: the machine has something else to do');
+    }
     this.say(`capacity ${Math.round(capacityPerSecond)} requests/s`);
     const calmBefore = await this.calm(plan.calmMs / 2);
     const perSecond = SOAK_SHARE * capacityPerSecond;
