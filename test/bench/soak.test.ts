@@ -403,6 +403,14 @@ describe('a verdict of the soak', () => {
     assert.equal(judge({ ...asked, finding: { kind: 'filtered' } }, befallen('content-filter')), 'told');
   });
 
+  it('knows a request that nobody can answer', () => {
+    const planned = requestOf('bad: unknown deployment');
+    const recorder = new Recorder();
+    const received = { status: 500, headers: new Map(), body: Buffer.from('{}'), end: 'whole' as const };
+    recorder.record({ planned, experience: { kind: 'stayed', received, ms: 12 }, sentAt: 0 });
+    assert.equal(recorder.tally(befallen('status', 'openai2', idOf(planned.number))).verdicts.told, 1);
+  });
+
   it('describes the lost so that they can be found again', () => {
     const planned = requestOf('chat');
     const recorder = new Recorder();

@@ -13,7 +13,7 @@ import { chat, errorOf, send, type Received } from '../support/http.ts';
 import { manualClock, type ManualClock } from '../support/manual-clock.ts';
 import { callCounts, course, hasNoOpenRequests, statesOf } from '../support/observed.ts';
 import { bringUp, takeDown } from '../support/outage.ts';
-import { connectTo, head } from '../support/raw.ts';
+import { codeOf, connectTo, head } from '../support/raw.ts';
 import { open } from '../support/reading.ts';
 import { until } from '../support/until.ts';
 import { watch } from '../support/watched.ts';
@@ -347,6 +347,33 @@ describe('recovery', () => {
       running.assertIdle();
       isBehind = false;
       await answerAll(await askMany(1));
+    });
+  });
+
+  describe('a turn of the event loop that meets forty requests', () => {
+    /** All of them are there before the balancer looks; each look at its clock is so many ms after the one before. */
+    async function codesOfForty(msBetweenLooks: number): Promise<readonly string[]> {
+      upstreams = [];
+      let now = 1000;
+      running = await startBalancer({ backends: 1, clock: () => (now += msBetweenLooks) });
+      const connections = await Promise.all(Array.from({ length: 40 }, () => connectTo(running.port)));
+      // A connection is let in at a turn of its own: all of them are first heard.
+      for (const connection of connections) connection.write(head('GET /healthz HTTP/1.1', 'Host: x'));
+      await Promise.all(connections.map((connection) => connection.answer()));
+      const lines = ['Host: x', `api-key: ${CLIENT_KEY}`, `Content-Length: ${chat().length}`];
+      for (const connection of connections) connection.write(head(`POST ${PATH} HTTP/1.1`, ...lines) + chat());
+      const answers = await Promise.all(connections.map((connection) => connection.answer()));
+      for (const { socket } of connections) socket.destroy();
+      return answers.map((answer) => (answer.status === 200 ? '200' : codeOf(answer)));
+    }
+
+    it('sheds those that it meets late', async () => {
+      const codes = await codesOfForty(60);
+      assert.deepEqual(new Set(codes), new Set(['200', 'too_many_requests_at_once']));
+    });
+
+    it('sheds nobody when it is short', async () => {
+      assert.deepEqual(new Set(await codesOfForty(0)), new Set(['200']));
     });
   });
 
