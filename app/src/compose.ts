@@ -89,6 +89,7 @@ export function compose(config: Config, edges: Edges): Balancer {
   const admission = createAdmission({
     mostRequests: config.maxConcurrentRequests,
     mostBufferedBytes: config.maxBufferedBytes,
+    isBehind: edges.isBehind ?? watchTurns(clock),
   });
   const hold = createHold({ clock });
   const metrics = createMetrics({
@@ -161,7 +162,6 @@ export function compose(config: Config, edges: Edges): Balancer {
     limiter: createClientLimiter(config.clientLimits, wallClockMs),
     estimator: createTokenEstimator(),
     admission,
-    isBehind: edges.isBehind ?? watchTurns(clock),
     hold,
     lineOf: (deployment) => config.aliases.get(deployment) ?? deployment,
     crowds: new Crowds(),

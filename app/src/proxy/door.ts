@@ -88,10 +88,10 @@ export function createDoor(deps: HandlerDeps): Door {
     found: Route,
     known: Known,
   ): Promise<Entered | TurnedAway> {
-    const noRoom = takeRoom();
+    const noRoom = admission.enter();
     if (noRoom !== undefined) {
       await known.pass?.leave(0);
-      return shed(req, res, noRoom, known.client);
+      return shed(req, res, refusals.NO_ROOM[noRoom], known.client);
     }
     let isIn = false;
     try {
@@ -102,11 +102,6 @@ export function createDoor(deps: HandlerDeps): Door {
       // Before it is told of, so that whoever hears of it finds all given back.
       if (!isIn) await leave(known, 0);
     }
-  }
-
-  function takeRoom(): ProxyError | undefined {
-    if (deps.isBehind()) return refusals.TOO_MANY_REQUESTS_AT_ONCE;
-    return admission.enter() ? undefined : refusals.TOO_MANY_REQUESTS_IN_FLIGHT;
   }
 
   async function readIn(

@@ -12,7 +12,6 @@ import type { Hold } from './hold.ts';
 import type { Crowds } from './lease-or-wait.ts';
 import type { TokenEstimator } from './token-estimate.ts';
 import type { Tracing } from './trace-context.ts';
-import type { IsBehind } from './turns.ts';
 
 export interface HandlerDeps {
   readonly pool: Pool;
@@ -24,7 +23,6 @@ export interface HandlerDeps {
   readonly limiter: ClientLimiter;
   readonly estimator: TokenEstimator;
   readonly admission: Admission;
-  readonly isBehind: IsBehind;
   readonly hold: Hold;
   /** The line for a deployment's name: one for all the names of it. */
   readonly lineOf: (deployment: string) => string;

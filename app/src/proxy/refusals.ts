@@ -3,6 +3,7 @@
  */
 import type { Left, LimitReached, Shown } from '../auth/client-limits.ts';
 import type { Refusal } from '../balancer/failover.ts';
+import type { NoRoom } from './admission.ts';
 import { BARE_OPERATIONS, LONGEST_DEPLOYMENT_NAME } from './front-door.ts';
 import { printable, type ProxyError } from './proxy-error.ts';
 
@@ -71,17 +72,19 @@ export const COMPRESSED_BODY: ProxyError = {
   message: 'Compressed request bodies are not accepted. Send the body as it is, without Content-Encoding.',
 };
 
-export const TOO_MANY_REQUESTS_IN_FLIGHT: ProxyError = {
-  code: 'too_many_requests_in_flight',
-  message: 'As many requests are in flight here as may be (MAX_CONCURRENT_REQUESTS). Try again in a moment.',
-  headers: { 'retry-after': '1' },
-};
-
-export const TOO_MANY_REQUESTS_AT_ONCE: ProxyError = {
-  code: 'too_many_requests_at_once',
-  message: 'More requests come than this replica has CPU for. Try again in a moment.',
-  headers: { 'retry-after': '1' },
-};
+/** By why there is none: see admission.ts. */
+export const NO_ROOM = {
+  full: {
+    code: 'too_many_requests_in_flight',
+    message: 'As many requests are in flight here as may be (MAX_CONCURRENT_REQUESTS). Try again in a moment.',
+    headers: { 'retry-after': '1' },
+  },
+  behind: {
+    code: 'too_many_requests_at_once',
+    message: 'More requests come than this replica has CPU for. Try again in a moment.',
+    headers: { 'retry-after': '1' },
+  },
+} as const satisfies Readonly<Record<NoRoom, ProxyError>>;
 
 export const BODY_ERRORS = {
   'too-large': {
