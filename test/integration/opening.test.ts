@@ -10,8 +10,9 @@ import { chat, send } from '../support/http.ts';
 import { manualClock } from '../support/manual-clock.ts';
 import { startMuteServer } from '../support/mute-server.ts';
 import { course, statesOf } from '../support/observed.ts';
+import { useManualTimers } from '../support/manual-timers.ts';
 import { open, type Reading } from '../support/reading.ts';
-import { until } from '../support/until.ts';
+import { until, untilStill } from '../support/until.ts';
 
 const RESPONSES = '/responses';
 const ASKED = JSON.stringify({ model: 'gpt-5.4-mini', input: 'Say hello.', stream: true, store: false });
@@ -23,6 +24,11 @@ const KEEP_ALIVE = ': keep-alive\n';
 
 function eventOf(data: { readonly type: string; readonly [member: string]: unknown }): string {
   return `event: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`;
+}
+
+/** All of an answer, at once. */
+function answerWith({ res }: HeldRequest, text: string): void {
+  res.writeHead(200, { 'content-type': 'text/event-stream' }).end(text + DONE);
 }
 
 function withoutKeepAlives(text: string): string {
@@ -502,15 +508,83 @@ describe('the time to the first token', () => {
 
   it('begins with the request, not with the headers', async () => {
     await stop();
+    const timers = useManualTimers();
+    try {
+      await start({ FIRST_TOKEN_TIMEOUT_SECONDS: '60', SSE_KEEPALIVE_SECONDS: '3600' });
+      const asked = send(running.url + RESPONSES, { body: ASKED });
+      const { res } = await at(0).next();
+      timers.advance(30_000);
+      const headers = { 'content-type': 'text/event-stream', 'x-ratelimit-remaining-tokens': '900' };
+      res.writeHead(200, headers).write(CREATED);
+      await until(() => running.balancer.pool.snapshot(0).backends[0]?.deployments[0]?.quota?.remainingTokens === 900);
+      timers.advance(30_000);
+      answerWith(await at(1).next(), TEXT);
+      assert.equal((await asked).headers['x-balancer-trace'], 'openai1=first-token-timeout openai2=200');
+    } finally {
+      timers.restore();
+    }
+  });
+
+  it('goes on while nobody else can be asked, and is over when somebody can', async () => {
+    await stop();
+    const timers = useManualTimers();
     const clock = manualClock();
-    await start({ FIRST_TOKEN_TIMEOUT_SECONDS: '60' }, { clock: clock.now });
+    try {
+      await start({ FIRST_TOKEN_TIMEOUT_SECONDS: '60' }, { clock: clock.now });
+      const asked = send(running.url + RESPONSES, { body: ASKED });
+      await at(0).next();
+      // The other is known to be throttled only after this one was asked.
+      const throttled = send(running.url + RESPONSES, { body: ASKED });
+      (await at(1).next()).res.writeHead(429, { 'retry-after-ms': '90000' }).end('{}');
+      answerWith(await at(0).next(), TEXT);
+      assert.equal(course(await throttled).trace, 'openai2=429(90000ms) openai1=200');
+      timers.advance(60_000);
+      assert.equal(await untilStill(() => at(1).requests.length), 1);
+      clock.advance(90_000);
+      timers.advance(1000);
+      answerWith(await at(1).next(), TEXT);
+      assert.equal(course(await asked).trace, 'openai1=first-token-timeout openai2=200');
+      assert.equal(timers.pending, 0);
+      running.assertIdle();
+    } finally {
+      timers.restore();
+    }
+  });
+
+  it('makes nobody lose the answer: who was given up is asked again when all others refuse', async () => {
+    await stop();
+    const timers = useManualTimers();
+    try {
+      await start({ FIRST_TOKEN_TIMEOUT_SECONDS: '60' });
+      const asked = send(running.url + RESPONSES, { body: ASKED });
+      await at(0).next();
+      timers.advance(60_000);
+      (await at(1).next()).res.writeHead(429, { 'retry-after-ms': '60000' }).end('{}');
+      const again = await at(0).next();
+      // Later than it was given up the first time.
+      timers.advance(70_000);
+      await untilStill(() => at(0).requests.length + at(1).requests.length);
+      answerWith(again, TEXT);
+      const received = await asked;
+      assert.equal(received.body.toString(), TEXT + DONE);
+      assert.equal(course(received).trace, 'openai1=first-token-timeout openai2=429(60000ms) openai1=200');
+      assert.equal(timers.pending, 0);
+      running.assertIdle();
+    } finally {
+      timers.restore();
+    }
+  });
+
+  it('is no reason to ask anybody a third time: when the slow one fails then, the refusal is told', async () => {
     const asked = send(running.url + RESPONSES, { body: ASKED });
-    const { res } = await at(0).next();
-    clock.advance(60_000);
-    res.writeHead(200, { 'content-type': 'text/event-stream' });
-    res.write(CREATED);
-    (await at(1).next()).res.writeHead(200, { 'content-type': 'text/event-stream' }).end(TEXT + DONE);
-    assert.equal((await asked).headers['x-balancer-trace'], 'openai1=first-token-timeout openai2=200');
+    await at(0).next();
+    (await at(1).next()).res.writeHead(429, { 'retry-after-ms': '60000' }).end('{}');
+    (await at(0).next()).res.writeHead(503).end('{}');
+    const received = await asked;
+    const trace = 'openai1=first-token-timeout openai2=429(60000ms) openai1=503';
+    assert.deepEqual([received.status, course(received).trace], [429, trace]);
+    assert.deepEqual([at(0).requests.length, at(1).requests.length], [2, 1]);
+    running.assertIdle();
   });
 
   it('is no blame for a model when it is the host that is not reached', async () => {
@@ -518,7 +592,7 @@ describe('the time to the first token', () => {
     await stop();
     await start({ BACKEND_1_URL: mute.url, CONNECT_TIMEOUT_SECONDS: '10' });
     const asked = send(running.url + RESPONSES, { body: ASKED });
-    (await at(1).next()).res.writeHead(200, { 'content-type': 'text/event-stream' }).end(TEXT + DONE);
+    answerWith(await at(1).next(), TEXT);
     assert.equal(course(await asked).trace, 'openai1=connect openai2=200');
     assert.deepEqual(statesOf(running), ['open/closed', 'closed/closed']);
     await mute.close();
@@ -529,7 +603,7 @@ describe('the time to the first token', () => {
     await start({ SSE_KEEPALIVE_SECONDS: '0.06' });
     const throttled = send(running.url + RESPONSES, { body: ASKED });
     (await at(0).next()).res.writeHead(429, { 'retry-after-ms': '60000' }).end('{}');
-    (await at(1).next()).res.writeHead(200, { 'content-type': 'text/event-stream' }).end(TEXT + DONE);
+    answerWith(await at(1).next(), TEXT);
     await throttled;
     const asked = open(running.url + RESPONSES, { body: ASKED });
     const { res } = await at(1).next();
@@ -550,7 +624,7 @@ describe('the time to the first token', () => {
     // Another one, asked later, has its time over before this one ends.
     const other = send(running.url + RESPONSES, { body: ASKED });
     const [, last] = [await at(1).next(), await at(0).next()];
-    last.res.writeHead(200, { 'content-type': 'text/event-stream' }).end(TEXT + DONE);
+    answerWith(last, TEXT);
     await other;
     res.end(DONE);
     assert.equal((await begun.done).body.toString(), TEXT + DONE);

@@ -28,6 +28,7 @@ export const UNAVAILABLE: Outcome = { kind: 'failed', status: 503, cause: 'statu
 export const SERVER_ERROR: Outcome = { kind: 'failed', status: 500, cause: 'status' };
 export const UNREACHABLE: Outcome = { kind: 'failed', cause: 'connect' };
 export const RESET: Outcome = { kind: 'failed', cause: 'reset' };
+export const SLOW: Outcome = { kind: 'failed', cause: 'first-token-timeout' };
 export const SILENT: Outcome = { kind: 'failed', cause: 'header-timeout' };
 
 export function throttled(retryAfterMs?: number): Outcome {

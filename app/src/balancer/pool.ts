@@ -78,7 +78,7 @@ export interface LimitChange {
 export interface Pool {
   acquire(ask: Ask, now: number): Acquired;
   /** Could another be asked, if this one's backend is given up? Not those that rest: they may be worse than a slow one. */
-  hasOther(lease: Lease, ask: Pick<Ask, 'deployment' | 'tried' | 'worseThan'>, now: number): boolean;
+  hasOther(lease: Lease, ask: Ask, now: number): boolean;
   observe(lease: Lease, seen: Seen, now: number): void;
   settle(lease: Lease, outcome: Outcome, now: number): void;
   /** The request ended: were its 500s the backends' fault (`answered` by another), or its own? */
@@ -135,8 +135,8 @@ export function createPool(options: PoolOptions): Pool {
     return { kind: 'lease', lease };
   }
 
-  function hasOther(lease: Lease, ask: Pick<Ask, 'deployment' | 'tried' | 'worseThan'>, now: number): boolean {
-    return optionsFor({ ...ask, tokens: 0 }, now).some(
+  function hasOther(lease: Lease, ask: Ask, now: number): boolean {
+    return optionsFor(ask, now).some(
       ({ backend, standing }) =>
         backend !== lease.backend &&
         !ask.tried.has(backend.name) &&

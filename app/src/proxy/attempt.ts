@@ -9,11 +9,13 @@ import type { Outcome } from '../balancer/outcome.ts';
 import type { Lease } from '../balancer/pool.ts';
 import type { Course } from './course.ts';
 import type { Entered } from './door.ts';
-import type { Answer, Failed } from './forward.ts';
+import { FirstContentLimit } from './first-content.ts';
+import type { Answer, Attempt as Sent, Failed } from './forward.ts';
 import { operationLabel, pathOf } from './front-door.ts';
 import type { HandlerDeps } from './handler-deps.ts';
 import { headersSeen, upstreamHeaders, type Credential } from './headers.ts';
 import { isUsageRefused, UsageRefusals, type UsageAsking } from './include-usage.ts';
+import type { Asking } from './lease-or-wait.ts';
 import { isStream, type Opening } from './opening.ts';
 import { peek, textOf, type Peeked, type PeekFailed } from './peek.ts';
 import { tellTrace } from './trace-context.ts';
@@ -35,12 +37,14 @@ export interface Attempt {
   readonly hidesUsage?: boolean;
 }
 
-export function createAttempt(deps: HandlerDeps): (call: Attempted, lease: Lease) => Promise<Attempt> {
+type AttemptOne = (call: Attempted, lease: Lease, asking: Asking) => Promise<Attempt>;
+
+export function createAttempt(deps: HandlerDeps): AttemptOne {
   const { pool, clock, observe, limits } = deps;
   const usageRefusals = new UsageRefusals();
 
   /** One backend's turn: its credential, the attempt, and a look at the answer's beginning. */
-  async function attempt(call: Attempted, lease: Lease): Promise<Attempt> {
+  async function attempt(call: Attempted, lease: Lease, asking: Asking): Promise<Attempt> {
     const { asked, course, req, signal } = call;
     const target = deps.targets.get(lease.backend.name);
     if (target === undefined) throw new Error(`no target for backend ${lease.backend.name}`);
@@ -48,72 +52,76 @@ export function createAttempt(deps: HandlerDeps): (call: Attempted, lease: Lease
     const given = credential instanceof Promise ? await untilAborted(credential, signal) : credential;
     if (given === 'aborted') return { peeked: failed({ kind: 'abandoned' }) };
     if (given === undefined) return { peeked: failed({ kind: 'failed', cause: 'credential' }) };
-    let asking = usageAskingOf(call, lease);
+    let usageAsking = usageAskingOf(call, lease);
     /** What was left out when it was asked again. */
     let refused: UsageAsking | undefined;
     const path = asked.upstreamPath(lease.deployment);
     const method = req.method ?? 'GET';
-    const firstContentMs = mostToFirstContent(call, lease);
-    const late = firstContentMs === undefined ? {} : { firstContentMs };
     for (let fresh = asked.creates; ; fresh = true) {
       const began = clock();
       course.attempts += 1;
       course.isAsking = true;
-      const body = asked.upstreamBody(lease.deployment, asking);
+      const body = asked.upstreamBody(lease.deployment, usageAsking);
       const headers = upstreamHeaders(req.headers, target.host, given, lengthOf(body, method), call.id);
       if (call.trace !== undefined && deps.tracing !== undefined) {
         course.span = deps.tracing.child(call.trace);
         tellTrace(headers, call.trace, course.span);
       }
       announce(call, lease, path);
-      const forwarded = await deps.forward({ target, method, path, headers, body, fresh, ...late }, signal);
-      if (forwarded.kind === 'failed') {
-        if (decide(forwarded.outcome, asked.creates) === 'again') {
-          failedAgain(call, lease, forwarded.outcome, clock() - began);
-          continue;
-        }
-        return { peeked: forwarded };
+      const { peeked, answer } = await exchange(call, lease, asking, { target, method, path, headers, body, fresh });
+      if (answer === undefined) {
+        if (peeked.kind !== 'failed' || decide(peeked.outcome, asked.creates) !== 'again') return { peeked };
+        failedAgain(call, lease, peeked.outcome, clock() - began);
+        continue;
       }
-      const { answer } = forwarded;
-      pool.observe(lease, headersSeen(answer), clock());
-      if (isStream(answer)) call.opening.arm();
-      const peeked = await lookAt(answer, firstContentMs, clock() - began, signal);
-      if (asking !== undefined && refusesUsage(answer, peeked)) {
+      if (usageAsking !== undefined && refusesUsage(answer, peeked)) {
         failedAgain(call, lease, { kind: 'refused', status: answer.status }, clock() - began);
         course.askedAgain(lease.backend.name, answer.status);
-        refused = asking;
-        asking = undefined;
+        refused = usageAsking;
+        usageAsking = undefined;
         continue;
       }
       if (refused !== undefined && peeked.kind === 'commit' && answer.status < 400) {
         usageRefusals.add(lease.backend.name, lease.deployment, refused.version, clock());
       }
-      return { peeked, answer, hidesUsage: asking !== undefined };
+      return { peeked, answer, hidesUsage: usageAsking !== undefined };
     }
   }
 
-  /** What creates something is not asked of another backend, however long it takes; nor is anything when there is none. */
-  function mostToFirstContent({ asked, course }: Attempted, lease: Lease): number | undefined {
+  /** What is sent, and as much of what comes back as says what it is. */
+  async function exchange(call: Attempted, lease: Lease, asking: Asking, sent: Sent): Promise<Attempt> {
+    const { opening, signal } = call;
+    const limit = firstContentLimit(call, lease, asking);
+    const late = limit === undefined ? {} : { late: limit.signal };
+    try {
+      const forwarded = await deps.forward({ ...sent, ...late }, signal);
+      if (forwarded.kind === 'failed') return { peeked: forwarded };
+      const { answer } = forwarded;
+      pool.observe(lease, headersSeen(answer), clock());
+      if (isStream(answer)) opening.arm();
+      return { answer, peeked: await peek(answer, { ...limits, ...late }, signal, deps.wallClockMs) };
+    } finally {
+      limit?.cancel();
+    }
+  }
+
+  /** What creates something is not asked of another backend, however long it takes. */
+  function firstContentLimit(
+    { asked, course }: Attempted,
+    lease: Lease,
+    asking: Asking,
+  ): FirstContentLimit | undefined {
     if (limits.firstTokenMs === undefined || !asked.stream || asked.creates) return undefined;
     const { tried, worseThan } = course;
-    const hasOther = pool.hasOther(lease, { deployment: asked.deployment, tried, worseThan }, clock());
-    return hasOther ? limits.firstTokenMs : undefined;
+    return new FirstContentLimit(limits.firstTokenMs, () =>
+      pool.hasOther(lease, { ...asking, tried, worseThan }, clock()),
+    );
   }
 
   function usageAskingOf({ asked }: Attempted, { backend, deployment }: Lease): UsageAsking | undefined {
     const asking = limits.asksForUsage ? asked.usageAsking() : undefined;
     if (asking === undefined) return undefined;
     return usageRefusals.has(backend.name, deployment, asking.version, clock()) ? undefined : asking;
-  }
-
-  function lookAt(
-    answer: Answer,
-    firstContentMs: number | undefined,
-    tookMs: number,
-    signal: AbortSignal,
-  ): Promise<Peeked | PeekFailed> {
-    const left = firstContentMs === undefined ? {} : { firstContentMs: Math.max(1, firstContentMs - tookMs) };
-    return peek(answer, { ...limits, ...left }, signal, deps.wallClockMs);
   }
 
   function announce({ id, course }: Attempted, lease: Lease, path: string): void {

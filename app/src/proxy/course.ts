@@ -35,6 +35,8 @@ export class Course {
   private readonly steps: string[] = [];
   /** Where the failures of the present pass begin. */
   private passBegan = 0;
+  /** Of so many failures those that were only slow have been forgiven. */
+  private slowTaken = 0;
 
   /** @param id ours for the request */
   constructor(id: string) {
@@ -55,6 +57,19 @@ export class Course {
     for (const name of this.throttled) this.tried.delete(name);
     this.throttled.clear();
     this.passBegan = this.failures.length;
+  }
+
+  /**
+   * Nobody is left: those that were given up for being slow to begin may be asked once more, for slow is better than
+   * nobody. False if there were none since the last time.
+   */
+  takeSlow(): boolean {
+    const slow = this.failures
+      .slice(this.slowTaken)
+      .filter(({ outcome }) => outcome.kind === 'failed' && outcome.cause === 'first-token-timeout');
+    this.slowTaken = this.failures.length;
+    for (const { lease } of slow) this.tried.delete(lease.backend.name);
+    return slow.length > 0;
   }
 
   /** The caller's stream began without a backend's. */

@@ -31,8 +31,8 @@ export interface Attempt {
   readonly body: Buffer;
   /** A connection of its own, so that a reset cannot be a keep-alive connection's end (and is never ambiguous). */
   readonly fresh: boolean;
-  /** A stream has so long to its first content, from now; absent: only the other limits hold. */
-  readonly firstContentMs?: number;
+  /** Aborted when a stream has taken too long to its first content; absent: only the other limits hold. */
+  readonly late?: AbortSignal;
 }
 
 /** `close` without `end` is a body that was cut. */
@@ -197,7 +197,6 @@ class Flight {
   private readonly settling: Settling;
   private proxyReq: ClientRequest | undefined;
   private timer: Deadline | undefined;
-  private readonly contentTimer: Deadline | undefined;
   private isConnected = false;
   private isSettled = false;
 
@@ -207,10 +206,7 @@ class Flight {
     this.settling = settling;
     this.req = new RequestFacade(this, attempt);
     settling.signal.addEventListener('abort', this.onAbort);
-    const { firstContentMs } = attempt;
-    if (firstContentMs !== undefined) {
-      this.contentTimer = new Deadline(firstContentMs, this.onNoContent);
-    }
+    attempt.late?.addEventListener('abort', this.onLate);
   }
 
   /** The request has a socket, which may still be connecting. */
@@ -262,7 +258,7 @@ class Flight {
     this.deadline(this.options.headerTimeoutMs, 'header-timeout');
   };
 
-  private readonly onNoContent = (): void => {
+  private readonly onLate = (): void => {
     if (this.isConnected) this.fail('first-token-timeout');
     else this.fail('connect', 'CONNECT_TIMEOUT');
   };
@@ -295,8 +291,8 @@ class Flight {
   private release(): void {
     this.isSettled = true;
     this.timer?.cancel();
-    this.contentTimer?.cancel();
     this.settling.signal.removeEventListener('abort', this.onAbort);
+    this.attempt.late?.removeEventListener('abort', this.onLate);
     // What httpxy listens with holds this attempt and its body for as long as the answer streams.
     this.proxyReq?.removeAllListeners('socket').removeAllListeners('response').removeAllListeners('error');
     this.proxyReq?.off('close', this.onClose).on('error', ignore);

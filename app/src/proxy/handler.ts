@@ -111,10 +111,11 @@ export function createProxyHandler(deps: HandlerDeps): ProxyHandler {
       const found = nextLease(deps, asking, course, patience, signal);
       const got = found instanceof Promise ? await found : found;
       if (got === undefined) return leave(call);
+      if (got.kind !== 'lease' && course.takeSlow()) continue;
       if (got.kind === 'wait') return refuseCall(call, { why: 'throttled', recoversAt: got.until });
       if (got.kind === 'none') return refuseCall(call, got);
       const { lease } = got;
-      const { peeked, answer, hidesUsage = false } = await settlingBugs(lease, attempt(call, lease));
+      const { peeked, answer, hidesUsage = false } = await settlingBugs(lease, attempt(call, lease, asking));
       if (peeked.kind === 'commit' && answer !== undefined) return deliver(call, lease, answer, peeked, hidesUsage);
       if (peeked.kind === 'commit') throw new Error('committed to no answer');
       end(call, lease, peeked.outcome);

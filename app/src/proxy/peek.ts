@@ -36,8 +36,8 @@ export interface PeekLimits {
   readonly errorBodyMs: number;
   /** A body may be silent this long. */
   readonly idleMs: number;
-  /** A stream has so long to its first content; absent: as long as it likes, but for `idleMs` of silence. */
-  readonly firstContentMs?: number;
+  /** Aborted when a stream has taken too long to its first content; absent: it may, but for `idleMs` of silence. */
+  readonly late?: AbortSignal;
   /** A prompt that is too long is another backend's chance. */
   readonly spillsLongPrompts: boolean;
 }
@@ -56,7 +56,8 @@ export async function peek(
   const read = await readAhead(answer.body, signal, {
     ...(isStream ? { isEnough: (chunk) => (seen.verdict = start.take(chunk)) !== 'more' } : {}),
     holdBytes: limits.holdBytes,
-    totalMs: (isStream ? limits.firstContentMs : undefined) ?? Number.POSITIVE_INFINITY,
+    ...(isStream && limits.late !== undefined ? { late: limits.late } : {}),
+    totalMs: Number.POSITIVE_INFINITY,
     idleMs: limits.idleMs,
   });
   // The last event of some lacks its blank line.
@@ -160,6 +161,8 @@ interface ReadAhead {
   readonly holdBytes: number;
   readonly totalMs: number;
   readonly idleMs: number;
+  /** Too late from when it is aborted. */
+  readonly late?: AbortSignal;
 }
 
 /** Reads up to the point that `plan` names, and leaves the body paused. */
@@ -198,10 +201,15 @@ function readAhead(
       finish('aborted');
     }
 
+    function onLate(): void {
+      finish('silent');
+    }
+
     function finish(ended: Ended): void {
       total?.cancel();
       idle?.cancel();
       signal.removeEventListener('abort', onAbort);
+      plan.late?.removeEventListener('abort', onLate);
       body.off('data', onData).off('end', onEnd).off('close', onClose);
       if (ended === 'held' || ended === 'silent') body.pause();
       resolve({ held, ended });
@@ -210,6 +218,7 @@ function readAhead(
     // `close` without `end` is a cut, whether or not an `error` comes with it.
     body.on('data', onData).on('end', onEnd).on('close', onClose);
     signal.addEventListener('abort', onAbort);
+    plan.late?.addEventListener('abort', onLate);
     if (signal.aborted) onAbort();
   });
 }

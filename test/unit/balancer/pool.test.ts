@@ -26,7 +26,12 @@ function leases(driver: PoolDriver, count: number): readonly Lease[] {
 
 describe('pool: is there another than the one that is slow?', () => {
   function hasOther(driver: PoolDriver, lease: Lease, tried: readonly string[] = [], worseThan?: number): boolean {
-    const ask = { deployment: GPT, tried: new Set(tried), ...(worseThan === undefined ? {} : { worseThan }) };
+    const ask = {
+      deployment: GPT,
+      tokens: 0,
+      tried: new Set(tried),
+      ...(worseThan === undefined ? {} : { worseThan }),
+    };
     return driver.pool.hasOther(lease, ask, driver.clock.now());
   }
 
@@ -997,6 +1002,16 @@ describe('pool: what is left of a quota', () => {
     assert.equal(ask(driver, 0).kind, 'none');
     driver.clock.advance(2000);
     assert.equal(leaseOf(ask(driver, 5000)).backend.name, 'a');
+  });
+
+  it('makes it another than a slow one for those only for whom it is enough', () => {
+    const driver = startPool(['a', 'b']);
+    refused(driver, 5000, 1000, 2000);
+    const slow = leaseOf(ask(driver, 1001));
+    assert.equal(slow.backend.name, 'b');
+    const hasOther = (tokens: number): boolean =>
+      driver.pool.hasOther(slow, { deployment: GPT, tried: new Set(), tokens }, driver.clock.now());
+    assert.deepEqual([hasOther(900), hasOther(1001)], [true, false]);
   });
 
   it('refuses all when it refused without a word about its quota, or inside a stream', () => {

@@ -11,6 +11,7 @@ import {
   SERVED,
   SERVER_ERROR,
   SILENT,
+  SLOW,
   UNAUTHORIZED,
   UNAVAILABLE,
   UNSUPPORTED,
@@ -128,6 +129,22 @@ describe('course: what failed', () => {
     course.add(lease('c'), throttled(100), undefined);
     course.restart();
     assert.deepEqual([...course.tried], ['b', 'a']);
+  });
+
+  it('lets who was given up for being slow be tried again when nobody else is left, once for each time', () => {
+    const course = new Course('r-1');
+    assert.equal(course.takeSlow(), false);
+    course.add(lease('a'), SLOW, undefined);
+    course.add(lease('b'), throttled(100), undefined);
+    course.add(lease('c'), SILENT, undefined);
+    assert.equal(course.takeSlow(), true);
+    assert.deepEqual([...course.tried], ['b', 'c']);
+    course.add(lease('a'), UNAVAILABLE, undefined);
+    assert.equal(course.takeSlow(), false);
+    assert.deepEqual([...course.tried], ['b', 'c', 'a']);
+    course.add(lease('d'), SLOW, undefined);
+    assert.equal(course.takeSlow(), true);
+    assert.deepEqual([...course.tried], ['b', 'c', 'a']);
   });
 
   it('gives the leases of the 500s, and of nothing else', () => {
