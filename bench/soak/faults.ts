@@ -11,6 +11,9 @@ export type Episode =
   | { readonly kind: 'reduced'; readonly ms: number; readonly tpm: number; readonly deployment: string }
   | { readonly kind: 'sockets dropped' };
 
+/** For each choice of a request, of which there are 24 at most: all of it is said within half of a caller's patience. */
+const LARGEST = 450_000;
+
 /** Between two times that somebody scripts something, on average. */
 export const FAULTS_EVERY_MS = 300;
 export const EPISODES_EVERY_MS = 4000;
@@ -75,7 +78,7 @@ const FAULTS: readonly (readonly [share: number, draw: Draw])[] = [
   [3, (random) => ({ kind: 'content-filter', variant: oneOf(['prompt', 'prompt-newer', 'answer'], random) })],
   [1, () => ({ kind: 'context-too-long' })],
   [3, () => ({ kind: 'gzip' })],
-  [4, (random) => ({ kind: 'large', bytes: between(100_000, 4_000_000, random) })],
+  [4, (random) => ({ kind: 'large', bytes: between(100_000, LARGEST, random) })],
   [2, (random) => ({ kind: 'early-answer', status: oneOf([413, 500, 503], random) })],
 ];
 
