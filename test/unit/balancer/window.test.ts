@@ -266,4 +266,77 @@ describe('window', () => {
     scene.send(LIMIT, 0);
     assert.equal(scene.window.left(scene.now + 50_000), LIMIT);
   });
+
+  /** What comes back evenly stays where it is, at 100 a second. */
+  const even = (): number => 3000;
+
+  it('compares the ways of counting after ten seconds, and not before', () => {
+    const scene = new Scene();
+    scene.watch(10, even);
+    assert.equal(scene.window.kind(), 'fixed');
+    scene.watch(1, even);
+    assert.equal(scene.window.kind(), 'leaky');
+  });
+
+  it('forgets a fifth of what was foretold wrongly with every comparison', () => {
+    const scene = new Scene();
+    scene.watch(61, () => 4000);
+    // Six of them speak for leaky, with a sum of 3.69; with a fifth less each time, the third of those against it is one too many.
+    let left = 4000;
+    const usedUp = (): number => (left -= 100);
+    scene.watch(29, usedUp);
+    assert.equal(scene.window.kind(), 'leaky');
+    scene.watch(1, usedUp);
+    assert.equal(scene.window.kind(), 'fixed');
+  });
+
+  /** Would it name a long wait? */
+  function isSure({ window, now }: Scene): boolean {
+    return window.fitsAt(5000, now) > now;
+  }
+
+  it('is sure of another way when a fixed window has foretold enough wrongly', () => {
+    const scene = new Scene();
+    // A sixth each time: 0.49 in sum after four of them, and 0.56 after five.
+    scene.watch(50, even);
+    assert.equal(isSure(scene), false);
+    scene.watch(1, even);
+    assert.equal(isSure(scene), true);
+  });
+
+  for (const [off, sure] of [
+    [0.055, true],
+    [0.065, false],
+  ] as const) {
+    it(`is ${sure ? 'sure' : 'not sure'} of another way that is off by ${off} of the limit each time`, () => {
+      const scene = new Scene();
+      // Up in ten seconds, and down in the next.
+      scene.watch(401, (second) => 3000 + off * LIMIT * (1 - Math.abs(1 - (second % 20) / 10)));
+      assert.equal(scene.window.kind(), 'leaky');
+      assert.equal(isSure(scene), sure);
+    });
+  }
+
+  it('names a wait of three seconds without being sure, and none that is longer', () => {
+    const scene = new Scene();
+    scene.watch(21, even);
+    scene.send(0);
+    assert.equal(scene.window.kind(), 'leaky');
+    assert.equal(isSure(scene), false);
+    // With a margin of 90, of which a hundred come back in a second.
+    assert.equal(scene.window.fitsAt(210, scene.now), scene.now + 3000);
+    assert.equal(scene.window.fitsAt(211, scene.now), scene.now);
+  });
+
+  it('hears in a refusal of up to ten seconds, elsewhere than at its end, a shorter slice', () => {
+    const [named, inTen, later] = [new Scene(), new Scene(), new Scene()];
+    for (const scene of [named, inTen, later]) {
+      scene.send(50);
+      scene.window.endsAt(scene.now + 2000, scene.now);
+    }
+    inTen.window.endsAt(inTen.now + 10_000, inTen.now);
+    later.window.endsAt(later.now + 10_001, later.now);
+    const ends = [named, inTen, later].map(({ window, now }) => window.fitsAt(1000, now) - now);
+    assert.deepEqual(ends, [2000, 2000, 10_001]);
+  });
 });
