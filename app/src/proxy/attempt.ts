@@ -90,7 +90,7 @@ export function createAttempt(deps: HandlerDeps): AttemptOne {
 
   /** What is sent, and as much of what comes back as says what it is. */
   async function exchange(call: Attempted, lease: Lease, asking: Asking, sent: Sent): Promise<Attempt> {
-    const { opening, signal } = call;
+    const { course, opening, signal } = call;
     const limit = firstContentLimit(call, lease, asking);
     const late = limit === undefined ? {} : { late: limit.signal };
     try {
@@ -101,6 +101,7 @@ export function createAttempt(deps: HandlerDeps): AttemptOne {
       if (isStream(answer)) opening.arm();
       return { answer, peeked: await peek(answer, { ...limits, ...late }, signal, deps.wallClockMs) };
     } finally {
+      if (limit?.signal.aborted === true) course.slow.add(lease.backend.name);
       limit?.cancel();
     }
   }

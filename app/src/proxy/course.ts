@@ -20,6 +20,8 @@ export class Course {
   readonly tried = new Set<string>();
   /** Of those, the ones that throttled. */
   readonly throttled = new Set<string>();
+  /** Of those, the ones that were given up because another could be asked, and not because their time was over. */
+  readonly slow = new Set<string>();
   /** The best priority that could not serve it: only worse ones can. */
   worseThan = -1;
   /** An attempt is under way, or its answer. */
@@ -35,8 +37,6 @@ export class Course {
   private readonly steps: string[] = [];
   /** Where the failures of the present pass begin. */
   private passBegan = 0;
-  /** Of so many failures those that were only slow have been forgiven. */
-  private slowTaken = 0;
 
   /** @param id ours for the request */
   constructor(id: string) {
@@ -61,15 +61,16 @@ export class Course {
 
   /**
    * Nobody is left: those that were given up for being slow to begin may be asked once more, for slow is better than
-   * nobody. False if there were none since the last time.
+   * nobody. False if there were none since the last time, and when the last one that was asked took all the time that
+   * there is: then it is over.
    */
   takeSlow(): boolean {
-    const slow = this.failures
-      .slice(this.slowTaken)
-      .filter(({ outcome }) => outcome.kind === 'failed' && outcome.cause === 'first-token-timeout');
-    this.slowTaken = this.failures.length;
-    for (const { lease } of slow) this.tried.delete(lease.backend.name);
-    return slow.length > 0;
+    const last = this.failures.at(-1);
+    if (last !== undefined && isTimeout(last.outcome) && !this.slow.has(last.lease.backend.name)) return false;
+    const { size } = this.slow;
+    for (const name of this.slow) this.tried.delete(name);
+    this.slow.clear();
+    return size > 0;
   }
 
   /** The caller's stream began without a backend's. */
@@ -123,6 +124,10 @@ export class Course {
     if (trace !== '') headers.push('x-balancer-trace', trace);
     return headers;
   }
+}
+
+function isTimeout(outcome: Outcome): boolean {
+  return outcome.kind === 'failed' && (outcome.cause === 'header-timeout' || outcome.cause === 'first-token-timeout');
 }
 
 function stepOf(outcome: Outcome, status: number | undefined): string {

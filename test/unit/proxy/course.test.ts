@@ -33,6 +33,12 @@ function kept(status: number): {
   return { status, rawHeaders: [], bytes: Buffer.from('x') };
 }
 
+/** It was slow to begin, and another could be asked. */
+function giveUp(course: Course, name: string): void {
+  course.slow.add(name);
+  course.add(lease(name), SLOW, undefined);
+}
+
 describe('course: the reasons', () => {
   it('are what the network said, by backend, and nothing where it said nothing', () => {
     const course = new Course('r-1');
@@ -134,18 +140,36 @@ describe('course: what failed', () => {
   it('lets who was given up for being slow be tried again when nobody else is left, once for each time', () => {
     const course = new Course('r-1');
     assert.equal(course.takeSlow(), false);
-    course.add(lease('a'), SLOW, undefined);
-    course.add(lease('b'), throttled(100), undefined);
-    course.add(lease('c'), SILENT, undefined);
+    giveUp(course, 'a');
+    course.add(lease('b'), SILENT, undefined);
+    course.add(lease('c'), throttled(100), undefined);
     assert.equal(course.takeSlow(), true);
     assert.deepEqual([...course.tried], ['b', 'c']);
     course.add(lease('a'), UNAVAILABLE, undefined);
     assert.equal(course.takeSlow(), false);
     assert.deepEqual([...course.tried], ['b', 'c', 'a']);
-    course.add(lease('d'), SLOW, undefined);
+    giveUp(course, 'd');
+    course.add(lease('e'), UNAVAILABLE, undefined);
     assert.equal(course.takeSlow(), true);
-    assert.deepEqual([...course.tried], ['b', 'c', 'a']);
+    assert.deepEqual([...course.tried], ['b', 'c', 'a', 'e']);
   });
+
+  it('lets who was given up be tried again at once when nobody can be asked after all', () => {
+    const course = new Course('r-1');
+    giveUp(course, 'a');
+    assert.equal(course.takeSlow(), true);
+    assert.deepEqual([...course.tried], []);
+  });
+
+  for (const outcome of [SLOW, SILENT]) {
+    it(`lets nobody be tried again when the last one took all its time: ${JSON.stringify(outcome)}`, () => {
+      const course = new Course('r-1');
+      giveUp(course, 'a');
+      course.add(lease('b'), outcome, undefined);
+      assert.equal(course.takeSlow(), false);
+      assert.deepEqual([...course.tried], ['a', 'b']);
+    });
+  }
 
   it('gives the leases of the 500s, and of nothing else', () => {
     const course = new Course('r-1');
