@@ -26,6 +26,11 @@ function eventOf(data: { readonly type: string; readonly [member: string]: unkno
   return `event: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
+/** The same, with so many tokens of an answer at most. */
+function withMost(tokens: number): string {
+  return JSON.stringify({ ...JSON.parse(ASKED), max_output_tokens: tokens });
+}
+
 /** All of an answer, at once. */
 function answerWith({ res }: HeldRequest, text: string): void {
   res.writeHead(200, { 'content-type': 'text/event-stream' }).end(text + DONE);
@@ -545,6 +550,27 @@ describe('the time to the first token', () => {
       answerWith(await at(1).next(), TEXT);
       assert.equal(course(await asked).trace, 'openai1=first-token-timeout openai2=200');
       assert.equal(timers.pending, 0);
+      running.assertIdle();
+    } finally {
+      timers.restore();
+    }
+  });
+
+  it('is over too when the other has refused something larger only', async () => {
+    await stop();
+    const timers = useManualTimers();
+    try {
+      await start({ FIRST_TOKEN_TIMEOUT_SECONDS: '60' });
+      const asked = send(running.url + RESPONSES, { body: withMost(10) });
+      await at(0).next();
+      const large = send(running.url + RESPONSES, { body: withMost(5000) });
+      const left = { 'x-ratelimit-limit-tokens': '10000', 'x-ratelimit-remaining-tokens': '1000' };
+      (await at(1).next()).res.writeHead(429, { ...left, 'retry-after-ms': '90000' }).end('{}');
+      answerWith(await at(0).next(), TEXT);
+      await large;
+      timers.advance(60_000);
+      answerWith(await at(1).next(), TEXT);
+      assert.equal(course(await asked).trace, 'openai1=first-token-timeout openai2=200');
       running.assertIdle();
     } finally {
       timers.restore();

@@ -1,7 +1,7 @@
 /**
  * What follows from an attempt's outcome for the request, and what the caller gets when nobody answered.
  */
-import type { FailureCause, Outcome } from './outcome.ts';
+import { isTimeout, type FailedOutcome, type Outcome } from './outcome.ts';
 
 /** `deliver`: this is the answer. `retry`: ask another backend. `again`: the same one on a fresh connection, unblamed. */
 export type Verdict = 'deliver' | 'retry' | 'again';
@@ -73,7 +73,7 @@ export function refuse(failures: readonly Failure[], none: None, now: number): R
   }
   if (refused !== -1) return { kind: 'verbatim', index: refused };
   const cut = failures.findLast(({ outcome }) => outcome.kind === 'failed')?.outcome;
-  if (cut?.kind === 'failed') return { kind: refusalFor(cut.cause) };
+  if (cut?.kind === 'failed') return { kind: refusalFor(cut) };
   const { why, recoversAt } = none;
   if (why === 'not-yet' && recoversAt !== undefined) return { kind: why, recoversAt };
   if (why !== 'failing') return { kind: why };
@@ -90,9 +90,9 @@ function isAboutOperation(outcome: Outcome): boolean {
   );
 }
 
-function refusalFor(cause: FailureCause): 'no-credential' | 'timeout' | 'unreachable' {
-  if (cause === 'credential') return 'no-credential';
-  return cause === 'header-timeout' || cause === 'first-token-timeout' ? 'timeout' : 'unreachable';
+function refusalFor(failure: FailedOutcome): 'no-credential' | 'timeout' | 'unreachable' {
+  if (failure.cause === 'credential') return 'no-credential';
+  return isTimeout(failure) ? 'timeout' : 'unreachable';
 }
 
 /** For the rare pass whose throttles the pool has already forgotten. */

@@ -52,6 +52,11 @@ export interface ReceivedAnswer {
 export type FailedOutcome = Extract<Outcome, { readonly kind: 'failed' }>;
 export type Throttled = Extract<Outcome, { readonly kind: 'throttled' }>;
 
+/** It used up the time that there is for an answer to begin. */
+export function isTimeout(outcome: Outcome): boolean {
+  return outcome.kind === 'failed' && (outcome.cause === 'header-timeout' || outcome.cause === 'first-token-timeout');
+}
+
 /** Why an attempt failed, in a word for people: `CERT_HAS_EXPIRED`, `header-timeout`, `503`. */
 export function reasonOf({ code, status, cause }: FailedOutcome): string {
   return code ?? (status === undefined ? cause : String(status));

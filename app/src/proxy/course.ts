@@ -2,7 +2,7 @@
  * The course of one request over its attempts: who was tried, what each came to, and the trace that tells it.
  */
 import type { Failure } from '../balancer/failover.ts';
-import type { Outcome } from '../balancer/outcome.ts';
+import { isTimeout, type Outcome } from '../balancer/outcome.ts';
 import type { Lease } from '../balancer/pool.ts';
 import type { SpanIds } from '../telemetry/events.ts';
 import { requestIdHeader } from './headers.ts';
@@ -124,10 +124,6 @@ export class Course {
     if (trace !== '') headers.push('x-balancer-trace', trace);
     return headers;
   }
-}
-
-function isTimeout(outcome: Outcome): boolean {
-  return outcome.kind === 'failed' && (outcome.cause === 'header-timeout' || outcome.cause === 'first-token-timeout');
 }
 
 function stepOf(outcome: Outcome, status: number | undefined): string {
